@@ -1,0 +1,48 @@
+"""What can go wrong while an agent works. Each message is a sentence for the person who waits.
+
+AgentError
+├── SandboxError            the sandbox could not be made, reached or used
+│   ├── SandboxGone         it no longer exists; the work can go on in a new one
+│   └── SandboxRefused      it refused us: key, quota, or no isolation on this machine
+├── ModelError              the model's API could not be used
+│   ├── ModelUnreachable    network, overload or rate limit outlasted our patience
+│   ├── ModelRefused        key, request or content was refused
+│   └── ModelUnknown        no price is known, so no money limit could be kept
+└── LimitReached            a ceiling was reached: time, turns or money
+"""
+
+
+class AgentError(Exception):
+    """Base of all; `str(error)` may be shown to people and holds no secret."""
+
+
+class SandboxError(AgentError):
+    """The sandbox could not be made, reached or used."""
+
+
+class SandboxGone(SandboxError):
+    """The sandbox no longer exists; the work can go on in a new one."""
+
+
+class SandboxRefused(SandboxError):
+    """The sandbox's provider refused: a wrong key, a quota, or no isolation on this machine."""
+
+
+class ModelError(AgentError):
+    """The model's API could not be used."""
+
+
+class ModelUnreachable(ModelError):
+    """The network, an overload or a rate limit outlasted our patience."""
+
+
+class ModelRefused(ModelError):
+    """The key, the request or its content was refused."""
+
+
+class ModelUnknown(ModelError):
+    """No price is known for the model, so no money limit could be kept."""
+
+
+class LimitReached(AgentError):
+    """A ceiling was reached: time, turns or money. What was committed stays."""

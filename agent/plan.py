@@ -1,0 +1,69 @@
+"""What the planner hands over and a person approves: a plan of one to eight steps.
+
+Pure data. The digest is what an approval names, so that nobody approves one plan and gets another.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One commit's worth of work."""
+
+    id: str  # short slug, unique in the plan: "reproduce", "fix-timestamp"
+    title: str  # becomes the commit's subject
+    intent: str
+    files: tuple[str, ...] = ()  # repository-relative paths that it expects to touch
+    done_when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something only a person can answer; blocks approval only where `default` is empty."""
+
+    text: str
+    options: tuple[str, ...] = ()
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan as the planner submitted it."""
+
+    title: str  # becomes the pull request's title
+    summary: str
+    steps: tuple[Step, ...]
+    root_cause: str = ""
+    evidence: tuple[str, ...] = ()  # "path/to/file.py:41"
+    verification: tuple[str, ...] = ()  # commands
+    risks: tuple[str, ...] = ()
+    out_of_scope: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+    def digest(self, base_sha: str, usd: Decimal) -> str:
+        """64 hex digits over the plan, the commit it was made for and the money it may spend."""
+        approved = {"plan": asdict(self), "base_sha": base_sha, "usd": str(usd)}
+        text = json.dumps(approved, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan_from(data: dict[str, Any]) -> Plan:
+    """The inverse of `dataclasses.asdict(plan)`, after JSON made lists of the tuples."""
+    return Plan(
+        title=data["title"],
+        summary=data["summary"],
+        steps=tuple(Step(**{**step, "files": tuple(step["files"])}) for step in data["steps"]),
+        root_cause=data["root_cause"],
+        evidence=tuple(data["evidence"]),
+        verification=tuple(data["verification"]),
+        risks=tuple(data["risks"]),
+        out_of_scope=tuple(data["out_of_scope"]),
+        questions=tuple(
+            Question(**{**question, "options": tuple(question["options"])})
+            for question in data["questions"]
+        ),
+    )

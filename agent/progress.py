@@ -1,0 +1,65 @@
+"""What the agent tells whoever watches it, as it happens. Plain data, no I/O."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The model's own words between tool calls, or its summarised thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A tool was called; `about` is its one-line gist, such as a path or a pattern."""
+
+    tool: str
+    about: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One command that was really run in the sandbox, as the ledger keeps it."""
+
+    id: str  # "r1", "r2", … in order of start, per conversation
+    command: str
+    cwd: str
+    exit_code: int | None  # None: killed by its time limit
+    seconds: float
+    output_sha256: str  # over the whole output, stdout and stderr as they came
+    output_tail: str  # the last 2,000 characters
+    edits: int  # how many edits the tools had made when it started
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """One answered request to the model."""
+
+    model: str
+    input_tokens: int  # neither read from nor written to the cache
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """Work on a step began; `number` counts from 1."""
+
+    number: int
+    id: str
+
+
+Progress = Said | Used | Run | Spent | StepStarted
+Watch = Callable[[Progress], Awaitable[None]]
+
+# One message of a conversation as the Messages API takes it, kept raw (thinking blocks and unknown
+# fields unmodified) so that it can be sent again after a crash.
+Message = dict[str, Any]
+Keep = Callable[[Message], Awaitable[None]]

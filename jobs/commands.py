@@ -1,0 +1,119 @@
+"""What somebody asked of us. Frozen, parsed once at the door, the same from everywhere.
+
+`key` names the request by its meaning (comment id and time, idempotency key), so that a delivery
+that comes twice, or by two hooks, makes one command.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The GitHub account that acts: always the event's sender, never a comment's author."""
+
+    id: int
+    login: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository and the installation through which we may touch it."""
+
+    installation_id: int
+    id: int
+    name: str  # "owner/name"
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """The thread a job belongs to."""
+
+    number: int
+    title: str  # as it was when the command was given
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """The comment that carried a command: where a receipt (a reaction) goes."""
+
+    id: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartJob:
+    """Do `text`; with `plan_only`, stop after the plan and wait for an accept."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    text: str
+    plan_only: bool
+    issue: Issue | None = None  # None: a wish from the phone that has no issue
+    comment: Comment | None = None
+    base: str | None = None  # branch to start from; None: the default branch
+    type: Literal["start_job"] = "start_job"
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptPlan:
+    """Go on with the plan whose digest starts with `digest`; bare only where one plan waits."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    digest: str = ""
+    issue: Issue | None = None
+    comment: Comment | None = None
+    job_id: str | None = None  # None: the active job of the issue
+    type: Literal["accept_plan"] = "accept_plan"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJob:
+    """Stop: kill the sandbox, keep the commits."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    issue: Issue | None = None
+    comment: Comment | None = None
+    job_id: str | None = None
+    type: Literal["cancel_job"] = "cancel_job"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPull:
+    """Make sure that the job's pull request exists."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    job_id: str
+    issue: Issue | None = None
+    comment: Comment | None = None
+    type: Literal["open_pull"] = "open_pull"
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """The words were for us but no command: say what we understand. `said` is what was written."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    issue: Issue
+    comment: Comment
+    said: str
+    problem: str = ""  # empty: help was asked for
+    type: Literal["explain"] = "explain"
+
+
+Command = StartJob | AcceptPlan | CancelJob | OpenPull | Explain
+
+# The store is a boundary: a record written by another version is checked, not trusted.
+COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])

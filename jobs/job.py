@@ -1,0 +1,208 @@
+"""A job: the fold of its events, and what may be asked of it. Pure."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal, assert_never
+
+from agent.plan import Plan
+from jobs.commands import AcceptPlan, Actor, CancelJob, Issue, OpenPull, Repository, StartJob
+from jobs.events import (
+    Allowed,
+    Approved,
+    CancelAsked,
+    Charged,
+    Checked,
+    Claimed,
+    Cloned,
+    CommandRan,
+    Finished,
+    JobEvent,
+    Noted,
+    Planned,
+    PullOpened,
+    Received,
+    SandboxReady,
+    StepBegan,
+    StepCommitted,
+)
+
+State = Literal[
+    "queued",
+    "planning",
+    "awaiting_approval",
+    "running",
+    "publishing",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "stopped",
+]
+TERMINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled", "stopped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything known of a job, from its events alone."""
+
+    id: str
+    command: StartJob
+    state: State
+    received_at: float
+    permission: str = ""
+    base: str = ""
+    base_sha: str = ""
+    branch: str = ""
+    sandbox_id: str = ""
+    plan: Plan | None = None
+    digest: str = ""
+    approved_by: Actor | None = None
+    step: int = 0  # the step in work, from 1
+    commits: tuple[StepCommitted, ...] = ()
+    runs: tuple[CommandRan, ...] = ()
+    note: str = ""
+    checks: tuple[Checked, ...] = ()
+    pull: PullOpened | None = None
+    usd: Decimal = Decimal(0)
+    input_tokens: int = 0  # all kinds of input together
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+    cancelled_by: Actor | None = None
+    end: Finished | None = None
+
+    @property
+    def repository(self) -> Repository:
+        return self.command.repository
+
+    @property
+    def issue(self) -> Issue | None:
+        return self.command.issue
+
+    @property
+    def head_sha(self) -> str:
+        """The last commit pushed, or the base while there is none."""
+        return self.commits[-1].sha if self.commits else self.base_sha
+
+    @property
+    def ended(self) -> bool:
+        return self.state in TERMINAL
+
+    def apply(self, event: JobEvent) -> "Job":
+        """The job after `event`."""
+        match event:
+            case Received():
+                raise ValueError("a job is received once")
+            case Allowed(permission=permission):
+                return replace(self, permission=permission)
+            case Claimed():
+                return replace(self, state="running" if self._may_run() else "planning")
+            case Cloned(base=base, base_sha=sha, branch=branch):
+                return replace(self, base=base, base_sha=sha, branch=branch)
+            case SandboxReady(sandbox_id=sandbox_id):
+                return replace(self, sandbox_id=sandbox_id)
+            case Planned(plan=plan, digest=digest, waits=waits):
+                state: State = "awaiting_approval" if waits else "running"
+                return replace(self, plan=plan, digest=digest, state=state)
+            case Approved(actor=actor):
+                return replace(self, approved_by=actor, state="queued")
+            case StepBegan(number=number):
+                return replace(self, step=number)
+            case Noted(text=text):
+                return replace(self, note=text)
+            case CommandRan():
+                return replace(self, runs=(*self.runs, event))
+            case StepCommitted():
+                return replace(self, commits=(*self.commits, event))
+            case PullOpened():
+                return replace(self, pull=event)
+            case Checked():
+                return replace(self, checks=(*self.checks, event))
+            case Charged():
+                return replace(
+                    self,
+                    usd=self.usd + event.usd,
+                    input_tokens=self.input_tokens
+                    + event.input_tokens
+                    + event.cache_read_tokens
+                    + event.cache_write_tokens,
+                    cache_read_tokens=self.cache_read_tokens + event.cache_read_tokens,
+                    output_tokens=self.output_tokens + event.output_tokens,
+                )
+            case CancelAsked(actor=actor):
+                return replace(self, cancelled_by=actor)
+            case Finished(outcome=outcome):
+                return replace(self, state=outcome, end=event)
+            case _:
+                assert_never(event)
+
+    def _may_run(self) -> bool:
+        return self.plan is not None and (
+            not self.command.plan_only or self.approved_by is not None
+        )
+
+
+def fold(job_id: str, events: list[JobEvent]) -> Job:
+    """The job that these events tell of. Raises ValueError where the first is not Received."""
+    first = events[0] if events else None
+    if not isinstance(first, Received):
+        raise ValueError(f"job {job_id} does not begin with its request")
+    job = Job(job_id, first.command, "queued", first.at)
+    for event in events[1:]:
+        job = job.apply(event)
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a command was not followed, as a sentence for the person who gave it."""
+
+    reason: str
+    silent: bool = False  # a stranger on a public repository gets nothing but a journal entry
+
+
+def may_write(permission: str) -> bool:
+    """GitHub's collapsed levels: maintain counts as write, triage as read."""
+    return permission in {"admin", "write"}
+
+
+def decide(
+    job: Job, command: StartJob | AcceptPlan | CancelJob | OpenPull, permission: str, now: float
+) -> tuple[JobEvent, ...] | Refusal:
+    """What `command` does to `job`, given the sender's live permission on the repository."""
+    if not may_write(permission):
+        return Refusal(
+            f"@{command.actor.login}, only people with write permission on "
+            f"{command.repository.name} can ask me to work here.",
+            silent=permission in {"read", "none"} and not command.repository.private,
+        )
+    match command:
+        case StartJob():
+            return (Allowed(now, permission),)
+        case AcceptPlan(digest=digest):
+            return _accept(job, command.actor, digest.lower(), now)
+        case CancelJob():
+            if job.ended:
+                return Refusal(f"There is nothing to stop: this job already {job.state}.")
+            asked = CancelAsked(now, command.actor)
+            if job.state in {"queued", "awaiting_approval"}:
+                words = f"Stopped by {command.actor.login} before any work began."
+                return (asked, Finished(now, "cancelled", words))
+            return (asked,)
+        case OpenPull():
+            if not job.commits:
+                return Refusal("This job has no commits yet, so there is no pull request to open.")
+            return ()
+
+
+def _accept(job: Job, actor: Actor, digest: str, now: float) -> tuple[JobEvent, ...] | Refusal:
+    if job.approved_by is not None and job.digest.startswith(digest):
+        return Refusal(
+            f"{job.approved_by.login} already accepted this plan; it is being worked on."
+        )
+    if job.state != "awaiting_approval":
+        return Refusal(f"No plan is waiting for approval here: the job is {job.state}.")
+    if digest and not (len(digest) >= 8 and job.digest.startswith(digest)):
+        return Refusal(
+            f"That is not the plan that waits here. Its digest starts with {job.digest[:8]}: "
+            f"look at it again, then `/vibecode accept {job.digest[:8]}`."
+        )
+    return (Approved(now, actor, job.digest),)
