@@ -137,6 +137,16 @@ class StepCommitted:
 
 
 @dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """A step ended without changing a file, such as one that only looks; `why` in its own words."""
+
+    at: float
+    number: int
+    why: str
+    type: Literal["step_skipped"] = "step_skipped"
+
+
+@dataclass(frozen=True, slots=True)
 class PullOpened:
     """The draft pull request exists."""
 
@@ -181,7 +191,7 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end. `summary` is a sentence for people; `seconds` names how long each part took."""
+    """The end. `summary` is a sentence for people, `not_done` what remains."""
 
     at: float
     outcome: Outcome
@@ -202,6 +212,7 @@ JobEvent = (
     | Noted
     | CommandRan
     | StepCommitted
+    | StepSkipped
     | PullOpened
     | Checked
     | Charged

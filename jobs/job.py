@@ -24,6 +24,7 @@ from jobs.events import (
     SandboxReady,
     StepBegan,
     StepCommitted,
+    StepSkipped,
 )
 
 State = Literal[
@@ -58,6 +59,9 @@ class Job:
     approved_by: Actor | None = None
     step: int = 0  # the step in work, from 1
     commits: tuple[StepCommitted, ...] = ()
+    skipped: tuple[StepSkipped, ...] = ()
+    claimed_at: float | None = None  # while a worker is at it
+    worked: float = 0.0  # seconds that earlier claims took; waiting for people is not counted
     runs: tuple[CommandRan, ...] = ()
     note: str = ""
     checks: tuple[Checked, ...] = ()
@@ -83,6 +87,19 @@ class Job:
         return self.commits[-1].sha if self.commits else self.base_sha
 
     @property
+    def steps_done(self) -> int:
+        """How many steps are behind us, committed or without a change."""
+        return max(
+            [0, *(done.number for done in self.commits), *(done.number for done in self.skipped)]
+        )
+
+    def commit_of(self, run: CommandRan) -> str | None:
+        """The sha whose files `run` ran against: no tool edited anything in between."""
+        if run.edits == 0:
+            return self.base_sha
+        return next((c.sha for c in self.commits if c.edits == run.edits), None)
+
+    @property
     def ended(self) -> bool:
         return self.state in TERMINAL
 
@@ -93,15 +110,18 @@ class Job:
                 raise ValueError("a job is received once")
             case Allowed(permission=permission):
                 return replace(self, permission=permission)
-            case Claimed():
-                return replace(self, state="running" if self._may_run() else "planning")
+            case Claimed(at=at):
+                state: State = "running" if self._may_run() else "planning"
+                return replace(self._rest(at), state=state, claimed_at=at)
             case Cloned(base=base, base_sha=sha, branch=branch):
                 return replace(self, base=base, base_sha=sha, branch=branch)
             case SandboxReady(sandbox_id=sandbox_id):
                 return replace(self, sandbox_id=sandbox_id)
-            case Planned(plan=plan, digest=digest, waits=waits):
-                state: State = "awaiting_approval" if waits else "running"
-                return replace(self, plan=plan, digest=digest, state=state)
+            case Planned(plan=plan, digest=digest, waits=False):
+                return replace(self, plan=plan, digest=digest, state="running")
+            case Planned(at=at, plan=plan, digest=digest):
+                job = replace(self, plan=plan, digest=digest, state="awaiting_approval")
+                return job._rest(at)
             case Approved(actor=actor):
                 return replace(self, approved_by=actor, state="queued")
             case StepBegan(number=number):
@@ -112,6 +132,8 @@ class Job:
                 return replace(self, runs=(*self.runs, event))
             case StepCommitted():
                 return replace(self, commits=(*self.commits, event))
+            case StepSkipped():
+                return replace(self, skipped=(*self.skipped, event))
             case PullOpened():
                 return replace(self, pull=event)
             case Checked():
@@ -129,10 +151,15 @@ class Job:
                 )
             case CancelAsked(actor=actor):
                 return replace(self, cancelled_by=actor)
-            case Finished(outcome=outcome):
-                return replace(self, state=outcome, end=event)
+            case Finished(at=at, outcome=outcome):
+                return replace(self._rest(at), state=outcome, end=event)
             case _:
                 assert_never(event)
+
+    def _rest(self, at: float) -> "Job":
+        if self.claimed_at is None:
+            return self
+        return replace(self, claimed_at=None, worked=self.worked + at - self.claimed_at)
 
     def _may_run(self) -> bool:
         return self.plan is not None and (

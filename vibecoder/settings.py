@@ -1,0 +1,129 @@
+"""Settings from the environment (and a `.env` file beside the process). The only reader of both.
+
+Each name is the environment variable's name in lower case; an empty value counts as unset.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it and says what to do."""
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Frozen; secrets do not show in its repr."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # The App
+    github_app_id: str | None = None
+    github_client_id: str | None = None
+    github_client_secret: SecretStr | None = None
+    github_private_key: SecretStr | None = None  # PEM; literal \n is accepted
+    github_private_key_path: Path | None = None
+    github_webhook_secret: SecretStr | None = None  # a comma-separated list lets it be rotated
+    github_api_url: str = "https://api.github.com"  # GHES: https://HOST/api/v3
+    github_url: str = "https://github.com"
+
+    # The store. Unset: the embedded server under the state directory
+    redis_url: SecretStr | None = None
+
+    # The sandbox
+    vibecoder_sandbox: Literal["e2b", "local"] = "e2b"
+    e2b_api_key: SecretStr | None = None
+    e2b_api_url: str | None = None
+    e2b_sandbox_url: str | None = None
+    e2b_template: str | None = None
+
+    # The model
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: str | None = None
+    vibecoder_model: str = "claude-opus-5-5"
+
+    # The operator's ceilings; a repository's own settings may only lower them
+    vibecoder_job_minutes: int = 60
+    vibecoder_job_usd: Decimal = Decimal(5)
+    vibecoder_daily_usd: Decimal | None = None
+    vibecoder_allow: str = ""  # comma-separated accounts; empty: everybody with write permission
+
+    # Where people and GitHub reach it, and where it keeps things
+    public_url: str | None = None
+    session_secret: SecretStr | None = None
+    vibecoder_state_dir: Path = Path(".vibecoder")
+    port: int = 8000
+
+    @property
+    def allowed_accounts(self) -> frozenset[str]:
+        """Lower-case account names; empty where everybody may."""
+        names = (name.strip().lower() for name in self.vibecoder_allow.split(","))
+        return frozenset(name for name in names if name)
+
+    def private_key(self) -> str:
+        """The App's private key as PEM. Raises SettingsError where it is missing or unusable."""
+        pem = self._private_key_text().replace("\\n", "\n").strip() + "\n"
+        try:
+            key = load_pem_private_key(pem.encode(), password=None)
+        except (ValueError, TypeError):
+            # The cause would show parts of the key.
+            raise SettingsError(
+                "GITHUB_PRIVATE_KEY is not a PEM private key. Download it again from the App's "
+                "page (Private keys → Generate) and give its path in GITHUB_PRIVATE_KEY_PATH."
+            ) from None
+        if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
+            raise SettingsError("GITHUB_PRIVATE_KEY must be an RSA key of at least 2048 bits.")
+        return pem
+
+    def _private_key_text(self) -> str:
+        if self.github_private_key is not None:
+            return self.github_private_key.get_secret_value()
+        if self.github_private_key_path is None:
+            raise SettingsError(
+                "GITHUB_PRIVATE_KEY or GITHUB_PRIVATE_KEY_PATH is missing: the worker signs in as "
+                "the App with it. `vibecoder setup` makes an App and stores its keys."
+            )
+        try:
+            return self.github_private_key_path.read_text()
+        except OSError as error:
+            raise SettingsError(
+                f"GITHUB_PRIVATE_KEY_PATH cannot be read: {error.strerror}. Check the path "
+                f"{self.github_private_key_path} and its permissions."
+            ) from error
+
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """One or more HMAC secrets. Raises SettingsError where none is set."""
+        text = required(self.github_webhook_secret, "GITHUB_WEBHOOK_SECRET")
+        secrets = tuple(part.strip() for part in text.split(",") if part.strip())
+        if not secrets:
+            raise SettingsError("GITHUB_WEBHOOK_SECRET holds no secret.")
+        return secrets
+
+
+def required(value: SecretStr | str | None, name: str) -> str:
+    """The value of a setting that this process cannot do without. Raises SettingsError."""
+    if value is None:
+        raise SettingsError(
+            f"{name} is missing. Put it into the environment or into .env (see .env.example); "
+            "`vibecoder demo` runs without any."
+        )
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def load() -> Settings:
+    """Settings of this process. Raises SettingsError with one line per wrong value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"{str(problem['loc'][0]).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("\n".join(lines)) from None
