@@ -1,0 +1,497 @@
+"""The sandbox: where a repository's files are and where its code runs. The only importer of e2b.
+
+https://e2b.dev/docs (SDK 2.63). Nothing secret ever goes in. Everything that comes out is a claim
+by code that we do not trust: it is bounded here and judged by whoever asked.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import io
+import itertools
+import json
+import posixpath
+import shlex
+import zlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+from connectrpc.errors import ConnectError
+from e2b import (
+    AsyncSandbox,
+    AuthenticationException,
+    CommandExitException,
+    FileNotFoundException,
+    InvalidArgumentException,
+    NotEnoughSpaceException,
+    RateLimitException,
+    SandboxException,
+    SandboxNotFoundException,
+    SandboxQuery,
+    SandboxState,
+)
+from e2b.exceptions import SandboxNotRunningException, ServiceBusyException
+
+from agent.errors import AgentError, SandboxError, SandboxGone, SandboxRefused
+
+HOME = "/home/user"
+ROOT = "/home/user/repo"
+OURS = "/home/user/.vibecoder"  # beside the repository, so that it never shows up in a diff
+INSIDE = f"{OURS}/inside.py"
+SCRIPT = Path(__file__).with_name("inside.py").read_bytes()
+KEEP = 15_000  # bytes of an output's head, and of its tail
+MAX_FILE = 20_000_000  # bytes of one file read into memory
+MAX_MANIFEST = 64_000_000  # bytes, unpacked
+MAX_ANSWER = 8_000_000  # characters of an answer in JSON
+ENVIRONMENT = {
+    "CI": "1",
+    "NO_COLOR": "1",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "PIP_PROGRESS_BAR": "off",
+    "TQDM_DISABLE": "1",
+    # What running the tests leaves behind would look like work in the manifest.
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTEST_ADDOPTS": "-o cache_dir=/tmp/pytest_cache",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """Where sandboxes come from. None: the provider's own address or template."""
+
+    api_key: str
+    api_url: str | None
+    sandbox_url: str | None
+    template: str | None
+    seconds: int = 600  # time to live, counted anew by each `keep_alive`
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One command that ran. All that it started has ended."""
+
+    exit_code: int | None  # None: killed by its time limit, or it ended its own supervisor
+    output: str  # stdout and stderr as they came; of a long one its two ends
+    output_sha256: str  # over all bytes of the output
+    seconds: float
+    log: str  # path in the sandbox of the output, up to 20 MB
+
+
+class Sandboxes:
+    """The sandboxes of one deployment, told from others by `owner` in their metadata."""
+
+    def __init__(self, settings: SandboxSettings, owner: str) -> None:
+        self._settings = settings
+        self._owner = owner
+
+    async def create(self, job_id: str, attempt: str) -> "Sandbox":
+        """A new sandbox without internet. The same job and attempt give the same one.
+
+        Raises SandboxRefused where key or quota do not allow it, else SandboxError.
+        """
+        key = hashlib.sha256(f"{self._owner}\n{job_id}\n{attempt}".encode()).hexdigest()
+        with _errors("could not be created"):
+            box = await AsyncSandbox.create(
+                self._settings.template,
+                timeout=self._settings.seconds,
+                metadata={"vibecoder_owner": self._owner, "vibecoder_job": job_id},
+                idempotency_key=key,
+                allow_internet_access=False,
+                network={"allow_public_traffic": False},
+                **self._connection(),
+            )
+        sandbox = Sandbox(box, self._settings.seconds)
+        try:
+            await sandbox.prepare()
+        except BaseException:
+            await asyncio.shield(sandbox.kill())
+            raise
+        return sandbox
+
+    async def connect(self, sandbox_id: str) -> "Sandbox":
+        """The sandbox as it was left. Raises SandboxGone if there is none any more."""
+        with _errors("could not be reached"):
+            box = await AsyncSandbox.connect(
+                sandbox_id, timeout=self._settings.seconds, **self._connection()
+            )
+        sandbox = Sandbox(box, self._settings.seconds)
+        await sandbox.prepare()
+        return sandbox
+
+    async def sweep(self, wanted: Callable[[str], Awaitable[bool]]) -> list[str]:
+        """Kill this deployment's sandboxes, paused ones too, whose job `wanted` disowns.
+
+        Returns the ids of those that were killed.
+        """
+        query = SandboxQuery(
+            metadata={"vibecoder_owner": self._owner},
+            state=[SandboxState.RUNNING, SandboxState.PAUSED],
+        )
+        killed = []
+        with _errors("could not be listed"):
+            pages = AsyncSandbox.list(query=query, **self._connection())
+            while pages.has_next:
+                for info in await pages.next_items():
+                    # Checked again: a server that ignores the filter must not cost others theirs.
+                    if info.metadata.get("vibecoder_owner") != self._owner:
+                        continue
+                    if not await wanted(info.metadata.get("vibecoder_job", "")):
+                        await AsyncSandbox.kill(info.sandbox_id, **self._connection())
+                        killed.append(info.sandbox_id)
+        return killed
+
+    def _connection(self) -> dict[str, Any]:
+        # `debug` False keeps E2B_DEBUG in the environment from turning create and kill into no-ops.
+        return {
+            "api_key": self._settings.api_key,
+            "api_url": self._settings.api_url,
+            "sandbox_url": self._settings.sandbox_url,
+            "debug": False,
+        }
+
+
+class Sandbox:
+    """One running sandbox with a repository's files below `root`."""
+
+    root = ROOT
+
+    def __init__(self, box: AsyncSandbox, seconds: int) -> None:
+        self._box = box
+        self._seconds = seconds
+        self._numbers = itertools.count(1)
+        self.id: str = box.sandbox_id
+
+    async def prepare(self) -> None:
+        """Put our script inside and make the root; harmless if they are there."""
+        with _errors("could not be prepared"):
+            await self._box.files.write(INSIDE, SCRIPT)
+            await self._box.files.make_dir(ROOT)
+
+    async def run(
+        self,
+        command: str,
+        *,
+        seconds: float = 120,
+        cwd: str | None = None,
+        env: Mapping[str, str] = ENVIRONMENT,
+    ) -> Ran:
+        """Run a bash command, below the root unless `cwd` says otherwise."""
+        log = f"{OURS}/logs/{next(self._numbers)}.log"
+        request = {
+            "command": command,
+            "cwd": self.resolve(cwd or "."),
+            "seconds": seconds,
+            "log": log,
+            "keep": KEEP,
+        }
+        try:
+            # The supervisor inside keeps the time; ours is for the case that it was killed.
+            answer = await self._json("run", request, seconds=seconds + 20, env=env)
+            return Ran(
+                exit_code=_optional_int(answer["exit_code"]),
+                output=_joined(answer, log),
+                output_sha256=str(answer["sha256"]),
+                seconds=float(answer["seconds"]),
+                log=log,
+            )
+        except _NoAnswer:
+            nothing = "The command ended the process that watches over it: its output is lost."
+            return Ran(None, nothing, hashlib.sha256().hexdigest(), 0.0, log)
+        except (KeyError, TypeError, ValueError) as error:
+            raise SandboxError("The sandbox gave a garbled account of a command.") from error
+
+    async def read(self, path: str) -> bytes:
+        """A file's content. Raises FileNotFoundError, IsADirectoryError (any other kind too), or
+        OverflowError beyond 20 MB."""
+        place = self.resolve(path)
+        found = bytearray()
+        try:
+            with _errors(f"could not read {path}", passing=(SandboxException,)):
+                async with await self._box.files.read(place, format="stream") as stream:
+                    async for chunk in stream:
+                        found += chunk
+                        if len(found) > MAX_FILE:
+                            raise OverflowError(f"{path} is larger than {MAX_FILE:,} bytes")
+        except FileNotFoundException as error:
+            raise FileNotFoundError(path) from error
+        except SandboxException as error:
+            if isinstance(error, InvalidArgumentException):
+                raise IsADirectoryError(path) from error
+            raise _translated(error, f"could not read {path}") from error
+        return bytes(found)
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Write a file, with the folders above it. Raises IsADirectoryError, NotADirectoryError."""
+        try:
+            with _errors(f"could not write {path}", passing=(InvalidArgumentException,)):
+                await self._box.files.write(self.resolve(path), data, use_octet_stream=True)
+        except InvalidArgumentException as error:
+            raise IsADirectoryError(path) from error
+
+    async def unpack(self, tar: BinaryIO) -> None:
+        """Extract a tar file, streamed from `tar`, into the root."""
+        place = f"{OURS}/upload.tar"
+        with _errors("could not take the repository's files"):
+            await self._box.files.write(place, tar)
+            try:
+                await self._box.commands.run(
+                    f"mkdir -p {ROOT} && tar -xpf {place} --no-same-owner -C {ROOT} && rm {place}",
+                    timeout=300,
+                )
+            except CommandExitException as error:
+                why = (error.stderr or "").strip()[-300:]
+                raise SandboxError(f"The sandbox could not unpack the files: {why}") from error
+
+    async def manifest(self) -> bytes:
+        """What is below the root: b"100644 <sha1 of the git blob>\\tpath\\0" for each file.
+
+        Sorted by path. Symbolic links are 120000 with the blob of their target. What git cannot
+        hold is listed as b"000000 <kind>\\tpath\\0", with kind git (a repository of its own, not
+        entered), unreadable, fifo, socket or device.
+        """
+        unpacker = zlib.decompressobj()
+        found = bytearray()
+
+        def add(data: bytes) -> None:
+            found.extend(unpacker.decompress(data, MAX_MANIFEST + 1 - len(found)))
+            if len(found) > MAX_MANIFEST:
+                raise SandboxError("The list of the sandbox's files is too long to be read.")
+
+        try:
+            await self._stream("manifest", {}, add)
+        except zlib.error as error:
+            raise SandboxError("The sandbox gave a garbled list of its files.") from error
+        if not unpacker.eof:
+            raise SandboxError("The sandbox gave an incomplete list of its files.")
+        return bytes(found)
+
+    async def take(self, paths: Sequence[bytes], out: BinaryIO, max_bytes: int) -> None:
+        """Write exactly these files to `out` as a GNU tar, in this order.
+
+        Raises SandboxError if they exceed `max_bytes` or changed under our hands.
+        """
+        written = 0
+        # Headers of 512 bytes, long names, padding and the end marker come on top of the content.
+        most = max_bytes + sum(len(path) + 2560 for path in paths) + 20_480
+
+        def add(data: bytes) -> None:
+            nonlocal written
+            written += len(data)
+            if written > most:
+                raise SandboxError(f"The sandbox sent more than the {max_bytes:,} bytes allowed.")
+            out.write(data)
+
+        encoded = [base64.b64encode(path).decode() for path in paths]
+        await self._stream("take", {"paths": encoded, "max_bytes": max_bytes}, add)
+
+    async def ask(self, verb: str, request: Mapping[str, Any], *, seconds: float = 60) -> Any:
+        """What `inside.py` answers to `verb`, parsed from JSON, at most 8 MB.
+
+        Raises ValueError with a sentence where the request cannot be met.
+        """
+        try:
+            return await self._json(verb, request, seconds=seconds, env={})
+        except _NoAnswer as error:
+            raise SandboxError("The sandbox did not answer a question about its files.") from error
+
+    async def keep_alive(self) -> None:
+        """Let it live for its full time from now on."""
+        with _errors("could not be kept alive"):
+            await self._box.set_timeout(self._seconds)
+
+    async def kill(self) -> None:
+        """End it with everything inside; nothing happens if it is gone already."""
+        with _errors("could not be ended"):
+            await self._box.kill()
+
+    def resolve(self, path: str) -> str:
+        """The absolute, normalised path in the sandbox; relative ones start at the root."""
+        return posixpath.normpath(posixpath.join(ROOT, path))
+
+    async def _json(
+        self, verb: str, request: Mapping[str, Any], *, seconds: float, env: Mapping[str, str]
+    ) -> Any:
+        answer = io.StringIO()
+
+        def add(text: str) -> None:
+            if answer.tell() + len(text) > MAX_ANSWER:
+                raise SandboxError("The sandbox's answer is too long to be read.")
+            answer.write(text)
+
+        await self._inside(verb, request, add, seconds, env)
+        try:
+            return json.loads(answer.getvalue())
+        except (ValueError, RecursionError) as error:
+            raise _NoAnswer from error
+
+    async def _stream(
+        self, verb: str, request: Mapping[str, Any], add: Callable[[bytes], None]
+    ) -> None:
+        rest = ""
+
+        def split(text: str) -> None:
+            nonlocal rest
+            *lines, rest = (rest + text).split("\n")
+            if len(rest) > 200_000:
+                raise SandboxError("The sandbox gave a garbled answer.")
+            for line in lines:
+                add(base64.b64decode(line, validate=True))
+
+        try:
+            await self._inside(verb, request, split, 300, {})
+        except binascii.Error as error:
+            raise SandboxError("The sandbox gave a garbled answer.") from error
+        except (ValueError, _NoAnswer) as error:
+            raise SandboxError(f"The sandbox could not hand over its files: {error}") from error
+
+    async def _inside(
+        self,
+        verb: str,
+        request: Mapping[str, Any],
+        out: Callable[[str], None],
+        seconds: float,
+        env: Mapping[str, str],
+    ) -> None:
+        """Run our script; a ValueError carries its refusal, _NoAnswer says that it died."""
+        text = json.dumps(request)
+        command = f"exec python3 -I -S {INSIDE} {verb}"
+        variables = dict(env)
+        if len(text) > 100_000:  # the kernel allows 128 KiB for one variable
+            place = f"{OURS}/request-{next(self._numbers)}.json"
+            with _errors("could not be asked"):
+                await self._box.files.write(place, text)
+            command += f" {shlex.quote(place)}"
+        else:
+            variables["VIBECODER_REQUEST"] = text
+        problem: list[str] = []
+        for attempt in (1, 2):
+            problem.clear()
+            with _errors("could not be asked"):
+                try:
+                    await self._command(command, variables, out, problem, seconds)
+                    return
+                except CommandExitException as error:
+                    said = "".join(problem).strip()[:2000]
+                    if error.exit_code == 3:
+                        raise ValueError(said or "no reason was given") from error
+                    if "can't open file" in said and attempt == 1:
+                        await self._box.files.write(INSIDE, SCRIPT)  # somebody cleaned up
+                        continue
+                    if error.exit_code == 127:
+                        raise SandboxError(
+                            "The sandbox's template has no python3, which is needed inside: "
+                            "use one that has Python 3.8 or newer."
+                        ) from error
+                    raise _NoAnswer(said[-300:]) from error
+
+    async def _command(
+        self,
+        command: str,
+        env: dict[str, str],
+        out: Callable[[str], None],
+        problem: list[str],
+        seconds: float,
+    ) -> None:
+        failure: list[Exception] = []
+
+        def collect(text: str) -> None:
+            # Raising in here would surface as a failed connection: remember, and stop listening.
+            if not failure:
+                try:
+                    out(text)
+                except (AgentError, ValueError, zlib.error) as error:
+                    failure.append(error)
+
+        def complain(text: str) -> None:
+            if len(problem) < 50:
+                problem.append(text[:2000])
+
+        handle = await self._box.commands.run(
+            command,
+            background=True,
+            envs=env,
+            cwd=ROOT,
+            on_stdout=collect,
+            on_stderr=complain,
+            timeout=seconds,
+            retain_output=False,
+        )
+        try:
+            await handle.wait()
+        except asyncio.CancelledError:
+            await asyncio.shield(handle.kill())
+            raise
+        except Exception as error:
+            if type(error) is Exception:  # so the SDK says that the stream ended early
+                raise SandboxError(f"The connection to the sandbox broke: {error}") from error
+            raise
+        if failure:
+            raise failure[0]
+
+
+class _NoAnswer(Exception):
+    """Our script ended without an answer: something in the sandbox killed it."""
+
+
+@contextmanager
+def _errors(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Turn what the SDK may raise into our own errors; it has no common base of its own."""
+    try:
+        yield
+    except passing:
+        raise
+    except (
+        SandboxException,
+        AuthenticationException,
+        ServiceBusyException,
+        httpx.HTTPError,
+        ConnectError,
+        OSError,
+        json.JSONDecodeError,
+    ) as error:
+        raise _translated(error, what) from error
+
+
+def _translated(error: Exception, what: str) -> AgentError:
+    match error:
+        case SandboxNotRunningException() | SandboxNotFoundException():
+            return SandboxGone(f"The sandbox {what}: it no longer exists.")
+        case AuthenticationException():
+            return SandboxRefused(
+                f"The sandbox {what}: its provider did not accept the key. Check E2B_API_KEY."
+            )
+        case RateLimitException():
+            return SandboxRefused(
+                f"The sandbox {what}: the provider's limit for this account is reached. "
+                "Try again later, or raise the limit."
+            )
+        case ServiceBusyException():
+            return SandboxError(f"The sandbox {what}: the provider has no room. Try again later.")
+        case NotEnoughSpaceException():
+            return SandboxError(f"The sandbox {what}: its disk is full.")
+        case _:
+            why = " ".join(str(error).split())[:300] or type(error).__name__
+            return SandboxError(f"The sandbox {what}: {why}")
+
+
+def _joined(answer: Mapping[str, Any], log: str) -> str:
+    head = base64.b64decode(answer["head"])[:KEEP]
+    tail = base64.b64decode(answer["tail"])[-KEEP:]
+    left_out = int(answer["bytes"]) - len(head) - len(tail)
+    if left_out <= 0:
+        return (head + tail).decode(errors="replace")
+    return (
+        f"{head.decode(errors='replace')}\n"
+        f"… {left_out:,} bytes left out here; all of it is in {log} …\n"
+        f"{tail.decode(errors='replace')}"
+    )
+
+
+def _optional_int(value: object) -> int | None:
+    return value if value is None or isinstance(value, int) else int(str(value))
