@@ -9,7 +9,16 @@ ForgeError
 │   ├── BranchMissing           the branch, or the commit, does not exist
 │   ├── RepositoryTooLarge      more bytes or files than one job may take
 │   └── PushRefused             the repository did not take the push; `kind` says why
-└── GitHubError                 an answer of GitHub's REST API (see below)
+└── GitHubError                 GitHub's REST API did not do what was asked
+    ├── GitHubUnreachable       network, overload or an outage outlasted our patience
+    ├── RateLimited             we asked too much; `until` says when to come back
+    ├── AppRefused              the App's id or private key is not accepted: the operator's matter
+    ├── Suspended               the account suspended the installation
+    ├── Uninstalled             the App is not (any more) installed on the repository
+    ├── NotGranted              the installation lacks a permission that the App needs
+    ├── Missing                 the thing asked for is not there
+    ├── Locked                  the thread is locked, or the repository archived
+    └── ValidationRefused       GitHub found fault with what we sent
 """
 
 from typing import Literal
@@ -73,4 +82,52 @@ class PushRefused(GitError):
 
 
 class GitHubError(ForgeError):
-    """An answer of GitHub's REST API that ends what we were doing."""
+    """GitHub's REST API did not do what was asked."""
+
+
+class GitHubUnreachable(GitHubError):
+    """The network, an overload or an outage outlasted our patience. Later may work."""
+
+
+class RateLimited(GitHubError):
+    """We asked too much. `until`: seconds since the epoch when GitHub listens again."""
+
+    def __init__(self, message: str, until: float) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class AppRefused(GitHubError):
+    """The App's id or private key is not accepted, or this machine's clock is wrong."""
+
+
+class Suspended(GitHubError):
+    """The account that owns the installation suspended it."""
+
+
+class Uninstalled(GitHubError):
+    """The App is not, or not any more, installed on the repository."""
+
+
+class NotGranted(GitHubError):
+    """The installation lacks a permission. `permission`: such as "checks: write"."""
+
+    def __init__(self, message: str, permission: str) -> None:
+        super().__init__(message)
+        self.permission = permission
+
+
+class Missing(GitHubError):
+    """The thing asked for does not exist (any more), or the App may not see it."""
+
+
+class Locked(GitHubError):
+    """The thread is locked, or the repository is archived: nothing can be written there."""
+
+
+class ValidationRefused(GitHubError):
+    """GitHub found fault with what we sent. `faults`: its own short words."""
+
+    def __init__(self, message: str, faults: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults

@@ -1,1 +1,565 @@
-"""To come with the first thin thread."""
+"""GitHub in the verbs that this app needs, in its own types.
+
+Source: https://docs.github.com/rest
+"""
+
+import copy
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel
+
+from jobs.forge import answers
+from jobs.forge.client import (
+    Client,
+    Connections,
+    Writer,
+    check_private_key,
+    patiently,
+    read,
+    read_list,
+    send,
+)
+from jobs.forge.errors import (
+    GitHubUnreachable,
+    Missing,
+    NotGranted,
+    Uninstalled,
+    ValidationRefused,
+)
+from jobs.forge.tokens import AppSettings, Token, Tokens
+
+# All that the App ever asks for, and each token for one repository only. No workflows.
+PERMISSIONS = {
+    "contents": "write",
+    "pull_requests": "write",
+    "issues": "write",
+    "checks": "write",
+    "metadata": "read",
+}
+PAGES = 50  # of a hundred comments each, the most that are searched for ours
+
+Guard = Callable[[], Awaitable[None]]
+Status = Literal["queued", "in_progress", "completed"]
+Conclusion = Literal["success", "neutral", "failure", "cancelled", "action_required"]
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """The account that the App acts as."""
+
+    id: int
+    login: str  # "slug[bot]"
+    email: str  # its noreply address, by which commits are linked to it
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFacts:
+    id: int
+    name: str  # "owner/name", as it is now
+    private: bool
+    default_branch: str
+    clone_url: str  # https, without credentials
+    archived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A comment of somebody else's, as raw as it is."""
+
+    login: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class IssueFacts:
+    number: int
+    title: str
+    body: str
+    state: str  # "open" or "closed"
+    locked: bool
+    author: str  # login; "ghost" for a deleted account
+    is_pull: bool
+    comments: tuple[Said, ...]  # the latest, in their order, without our own
+
+
+@dataclass(frozen=True, slots=True)
+class CommentRef:
+    id: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullRef:
+    number: int
+    url: str
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button on a completed check run. GitHub's limits: 20, 40 and 20 characters, three a run."""
+
+    label: str
+    description: str
+    identifier: str
+
+
+class GitHub:
+    """One per worker: the App, its tokens and the connections. `async with GitHub(settings)`."""
+
+    def __init__(self, settings: AppSettings) -> None:
+        self.settings = settings
+        self.tokens = Tokens(self._mint)
+        self.connections = Connections(settings)
+        self._app = self.connections.app()
+        self._writers: dict[int, Writer] = {}
+        self._bot: Bot | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises AppRefused where the private key is unusable."""
+        check_private_key(self.settings.private_key)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.connections.close()
+
+    async def bot(self) -> Bot:
+        """The account that we act as. Raises AppRefused, GitHubUnreachable."""
+        if self._bot is None:
+            app = await self._ask(self._app, answers.App, "GET", "/app", what="ask who the App is")
+            self._bot = await self._account_of(app.slug)
+        return self._bot
+
+    async def _account_of(self, slug: str) -> Bot:
+        # Public knowledge, and no route for the App's own signature: asked without one.
+        anybody = self.connections.anybody()
+        login = f"{slug}[bot]"
+        account = await self._ask(
+            anybody, answers.Account, "GET", f"/users/{quote(login)}", what="look the bot up"
+        )
+        email = f"{account.id}+{login}@{self.settings.noreply}"
+        return Bot(account.id, login, email)
+
+    async def repository(self, installation_id: int, repository_id: int, name: str) -> "Forge":
+        """One repository through the installation, with a token for it alone; `name`: "owner/name".
+
+        Raises Suspended, Uninstalled, NotGranted, AppRefused, RateLimited, GitHubUnreachable.
+        """
+        await self.tokens.token(installation_id, repository_id)
+        return Forge(self, installation_id, repository_id, name, await self.bot())
+
+    def writer(self, installation_id: int) -> Writer:
+        return self._writers.setdefault(installation_id, Writer())
+
+    async def _mint(self, installation_id: int, repository_id: int) -> Token:
+        what = "get a token for the repository"
+        path = f"/app/installations/{installation_id}"
+        wanted = {"repository_ids": [repository_id], "permissions": PERMISSIONS}
+        try:
+            minted = await self._ask(
+                self._app,
+                answers.InstallationToken,
+                "POST",
+                f"{path}/access_tokens",
+                what=what,
+                json=wanted,
+            )
+        except Missing:
+            raise Uninstalled(
+                "The App is not installed there any more. Install it again to go on."
+            ) from None
+        except ValidationRefused as refused:
+            installation = await self._ask(
+                self._app, answers.Installation, "GET", path, what="look the installation up"
+            )
+            lacking = [
+                f"{name}: {level}"
+                for name, level in PERMISSIONS.items()
+                if installation.permissions.get(name) not in {level, "write", "admin"}
+            ]
+            if lacking:
+                permission = ", ".join(lacking)
+                raise NotGranted(answers.not_granted("work", permission), permission) from None
+            raise Uninstalled(
+                "The App is not installed on this repository. Add it in the installation's "
+                f"settings under Repository access. (GitHub: {refused.faults[0]})"
+            ) from None
+        return Token(minted.token, minted.expires_at.timestamp())
+
+    async def _ask(self, client: Client, model: type[T], method: str, path: str, **more: Any) -> T:
+        return read(model, await patiently(lambda: send(client, method, path, **more)))
+
+
+class Forge:
+    """One repository for one job. Every verb may raise what `GitHub.repository` raises.
+
+    Reads are asked again after an outage. So are PATCHes, which are complete renderings. A create
+    whose answer was lost is looked for before it is sent again, so nothing is there twice.
+    """
+
+    def __init__(
+        self, github: GitHub, installation_id: int, repository_id: int, name: str, bot: Bot
+    ) -> None:
+        self.name = name
+        self.bot = bot
+        self._github = github
+        self._key = (installation_id, repository_id)
+        self._client = github.connections.installation(github.tokens, *self._key)
+        self._writer = github.writer(installation_id)
+        self._guard: Guard | None = None
+        self._comments: dict[tuple[int, str], int] = {}  # (thread, key) to id
+        self._checks: dict[tuple[str, str, str], int] = {}  # (head, external id, name) to id
+
+    def guarded(self, guard: Guard) -> "Forge":
+        """The same repository, with `guard` awaited right before every single write."""
+        forge = copy.copy(self)
+        forge._guard = guard
+        return forge
+
+    def remote_token(self) -> Callable[[], str]:
+        """For git's threads: each call gives a token that is good for the next minutes."""
+        return self._github.tokens.current(*self._key)
+
+    async def facts(self) -> RepositoryFacts:
+        """Raises Missing where it is gone."""
+        found = await self._get(answers.RepositoryAnswer, "", what="look at the repository")
+        return RepositoryFacts(
+            found.id,
+            found.full_name,
+            found.private,
+            found.default_branch,
+            found.clone_url,
+            found.archived,
+        )
+
+    async def permission(self, login: str) -> str:
+        """What the account may do here now: admin, write, read or none.
+
+        Maintain counts as write, triage as read. A public repository gives everybody read.
+        """
+        path = f"/collaborators/{quote(login)}/permission"
+        try:
+            found = await self._get(answers.Permission, path, what=f"ask what {login} may do")
+        except Missing:
+            return "none"
+        return found.permission
+
+    async def issue(self, number: int) -> IssueFacts:
+        """The thread with its latest comments, up to a hundred. Raises Missing."""
+        what = f"read issue {number}"
+        found = await self._get(answers.IssueAnswer, f"/issues/{number}", what=what)
+        last = max(1, -(-found.comments // 50))
+        comments: list[answers.CommentAnswer] = []
+        for page in range(max(1, last - 1), last + 1):
+            comments += await self._comment_page(number, page=page, per_page=50)
+        return IssueFacts(
+            number,
+            found.title,
+            found.body or "",
+            found.state,
+            found.locked,
+            found.user.login if found.user else "ghost",
+            found.pull_request is not None,
+            tuple(
+                Said(comment.user.login if comment.user else "ghost", comment.body or "")
+                for comment in comments
+                if comment.user is None or comment.user.id != self.bot.id
+            ),
+        )
+
+    async def branch_head(self, branch: str) -> str | None:
+        """The commit that the branch points to; None where there is no such branch."""
+        path = f"/git/ref/heads/{quote(branch)}"
+        try:
+            found = await self._get(answers.Ref, path, what=f"look at branch {branch}")
+        except Missing:
+            return None
+        return found.object.sha
+
+    async def react(self, comment_id: int, content: str) -> None:
+        """Such as "eyes" on a comment; twice is once. Raises Missing, Locked."""
+        path = f"/issues/comments/{comment_id}/reactions"
+        await self._repeatable("POST", path, {"content": content}, what="react to the comment")
+
+    async def comment(
+        self, number: int, key: str, body: str, since: datetime | None = None
+    ) -> CommentRef:
+        """The one comment of ours on the thread under `key`, now reading `body`.
+
+        It is found by a hidden mark at its beginning and by us as its author; `since` spares
+        looking through what is older. Raises Missing, Locked.
+        """
+        what = f"write a comment on #{number}"
+        marker = f"<!-- vibecoder:{key} -->"
+        text = f"{marker}\n{body}"
+
+        async def find() -> answers.CommentAnswer | None:
+            return await self._own_comment(number, marker, since)
+
+        known = self._comments.get((number, key))
+        if known is not None:
+            try:
+                edited = await self._edit_comment(known, text, what)
+            except Missing:
+                del self._comments[number, key]  # a person deleted it
+            else:
+                return CommentRef(edited.id, edited.html_url)
+        found = await find()
+        if found is None:
+            path = f"/issues/{number}/comments"
+            found = await self._create(answers.CommentAnswer, path, {"body": text}, find, what=what)
+            found = await find() or found  # another worker may have had the same thought
+        if found.body != text:
+            found = await self._edit_comment(found.id, text, what)
+        self._comments[number, key] = found.id
+        return CommentRef(found.id, found.html_url)
+
+    async def pull(self, *, head: str, base: str, title: str, body: str) -> PullRef:
+        """The pull request from branch `head`: found, or opened as a draft where GitHub allows.
+
+        One that is open gets the new `body`; its title, and one that a person closed, are left
+        alone. Raises ValidationRefused, such as where there is no commit between the branches.
+        """
+        what = "open the pull request"
+
+        async def find() -> answers.PullAnswer | None:
+            return await self._pull_of(head)
+
+        found = await find()
+        if found is None:
+            wanted = {"head": head, "base": base, "title": title, "body": body}
+            try:
+                found = await self._open_pull({**wanted, "draft": True}, find, what)
+            except ValidationRefused as refused:
+                # Private repositories on free plans have no drafts.
+                if not any("draft" in fault.lower() for fault in refused.faults):
+                    raise
+                found = await self._open_pull({**wanted, "draft": False}, find, what)
+        if found.state == "open" and (found.body or "") != body:
+            await self._repeatable(
+                "PATCH", f"/pulls/{found.number}", {"body": body}, what="update the pull request"
+            )
+        return PullRef(found.number, found.html_url, found.state == "open")
+
+    async def check(
+        self,
+        *,
+        name: str,
+        head_sha: str,
+        external_id: str,
+        status: Status,
+        conclusion: Conclusion | None,
+        title: str,
+        summary: str,
+        text: str,
+        actions: Sequence[Action] = (),
+        details_url: str | None = None,
+    ) -> int:
+        """The check run of ours on the commit, now saying all of this; its id.
+
+        GitHub shows `actions` only once the run is completed.
+        """
+        what = "write the check run"
+        key = (head_sha, external_id, name)
+        content: dict[str, Any] = {
+            "name": name,
+            "external_id": external_id,
+            "status": status,
+            "output": {"title": title, "summary": summary, "text": text},
+        }
+        if conclusion is not None:
+            content["conclusion"] = conclusion
+        if actions:
+            content["actions"] = [
+                {"label": a.label, "description": a.description, "identifier": a.identifier}
+                for a in actions
+            ]
+        if details_url is not None:
+            content["details_url"] = details_url
+
+        async def find() -> answers.CheckRunAnswer | None:
+            return await self._own_check(*key)
+
+        known = self._checks.get(key)
+        if known is None:
+            found = await find()
+            if found is None:
+                created = await self._create(
+                    answers.CheckRunAnswer,
+                    "/check-runs",
+                    {**content, "head_sha": head_sha},
+                    find,
+                    what=what,
+                )
+                oldest = await find() or created
+                self._checks[key] = oldest.id
+                if oldest.id == created.id:
+                    return created.id
+            else:
+                self._checks[key] = found.id
+            known = self._checks[key]
+        await self._repeatable("PATCH", f"/check-runs/{known}", content, what=what)
+        return known
+
+    # ── looking for what is ours ──────────────────────────────────────────────────────────────────
+
+    async def _own_comment(
+        self, number: int, marker: str, since: datetime | None
+    ) -> answers.CommentAnswer | None:
+        """The oldest comment under the marker. Younger twins, made in a race, are deleted."""
+        ours: list[answers.CommentAnswer] = []
+        for page in range(1, PAGES + 1):
+            comments = await self._comment_page(number, page=page, per_page=100, since=since)
+            ours += [
+                comment
+                for comment in comments
+                if comment.user is not None
+                and comment.user.id == self.bot.id
+                and (comment.body or "").startswith(marker)
+            ]
+            if len(comments) < 100:
+                break
+        ours.sort(key=lambda comment: comment.id)
+        for twin in ours[1:]:
+            try:
+                await self._repeatable(
+                    "DELETE", f"/issues/comments/{twin.id}", None, what="delete a double comment"
+                )
+            except Missing:
+                continue  # the other worker deleted it first
+        return ours[0] if ours else None
+
+    async def _comment_page(
+        self, number: int, *, page: int, per_page: int, since: datetime | None = None
+    ) -> list[answers.CommentAnswer]:
+        params: dict[str, str | int] = {"page": page, "per_page": per_page}
+        if since is not None:
+            params["since"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        response = await self._patiently(
+            "GET",
+            f"/issues/{number}/comments",
+            params=params,
+            what=f"read the comments of #{number}",
+        )
+        return read_list(answers.CommentAnswer, response)
+
+    async def _edit_comment(self, id: int, text: str, what: str) -> answers.CommentAnswer:
+        path = f"/issues/comments/{id}"
+        response = await self._repeatable("PATCH", path, {"body": text}, what=what)
+        return read(answers.CommentAnswer, response)
+
+    async def _pull_of(self, head: str) -> answers.PullAnswer | None:
+        """The open one, or else the newest."""
+        owner = self.name.partition("/")[0]
+        response = await self._patiently(
+            "GET",
+            "/pulls",
+            params={"head": f"{owner}:{head}", "state": "all", "per_page": 100},
+            what="look for the pull request",
+        )
+        pulls = read_list(answers.PullAnswer, response)
+        return max(pulls, key=lambda pull: (pull.state == "open", pull.number), default=None)
+
+    async def _open_pull(
+        self,
+        wanted: Mapping[str, Any],
+        find: Callable[[], Awaitable[answers.PullAnswer | None]],
+        what: str,
+    ) -> answers.PullAnswer:
+        try:
+            return await self._create(answers.PullAnswer, "/pulls", wanted, find, what=what)
+        except ValidationRefused as refused:
+            if not any("already exists" in fault.lower() for fault in refused.faults):
+                raise
+            found = await find()
+            if found is None:
+                raise
+            return found
+
+    async def _own_check(
+        self, head_sha: str, external_id: str, name: str
+    ) -> answers.CheckRunAnswer | None:
+        """The oldest run of ours. Runs cannot be deleted: younger twins are completed."""
+        response = await self._patiently(
+            "GET",
+            f"/commits/{head_sha}/check-runs",
+            params={
+                "check_name": name,
+                "filter": "all",
+                "app_id": self._github.settings.app_id,
+                "per_page": 100,
+            },
+            what="look for the check run",
+        )
+        ours = sorted(
+            (
+                run
+                for run in read(answers.CheckRuns, response).check_runs
+                if run.external_id == external_id
+            ),
+            key=lambda run: run.id,
+        )
+        for twin in ours[1:]:
+            done = {"status": "completed", "conclusion": "neutral"}
+            await self._repeatable(
+                "PATCH", f"/check-runs/{twin.id}", done, what="end a double check run"
+            )
+        return ours[0] if ours else None
+
+    # ── sending ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _get(self, model: type[T], path: str, what: str) -> T:
+        return read(model, await self._patiently("GET", path, what=what))
+
+    async def _patiently(self, method: str, path: str, **more: Any) -> httpx.Response:
+        url = f"/repos/{self.name}{path}"
+        return await patiently(lambda: send(self._client, method, url, **more))
+
+    async def _write(self, method: str, path: str, json: Any, what: str) -> httpx.Response:
+        async with self._writer:
+            if self._guard is not None:
+                await self._guard()
+            return await send(
+                self._client, method, f"/repos/{self.name}{path}", json=json, what=what
+            )
+
+    async def _repeatable(self, method: str, path: str, json: Any, what: str) -> httpx.Response:
+        """A write that does the same when it is done twice."""
+        return await patiently(lambda: self._write(method, path, json, what))
+
+    async def _create(
+        self,
+        model: type[T],
+        path: str,
+        json: Any,
+        find: Callable[[], Awaitable[T | None]],
+        what: str,
+    ) -> T:
+        """A write that would be there twice. Whether a lost answer was a yes, `find` tells."""
+        unclear = False
+
+        async def attempt() -> T:
+            nonlocal unclear
+            if unclear:
+                found = await find()
+                if found is not None:
+                    return found
+            try:
+                return read(model, await self._write("POST", path, json, what))
+            except GitHubUnreachable:
+                unclear = True
+                raise
+
+        return await patiently(attempt)
