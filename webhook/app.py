@@ -1,0 +1,219 @@
+"""The front door: what may come in over HTTP, and what happens before anybody looks at it.
+
+A delivery is checked against its signature, stored, and answered. Only then is it read, in the
+background; should this process die in between, the worker's sweep reads it from the store.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+
+from jobs.queue.errors import QueueError, StoreFull, StoreUnreachable
+from jobs.queue.store import Delivery, Store
+from webhook import openapi, problems
+from webhook.api import Api
+from webhook.deliveries import reader
+from webhook.person import GitHub
+from webhook.phone import Phone
+from webhook.problems import Malformed, NotSignedIn, Problem, TooLarge, Unavailable
+from webhook.signature import verify
+
+BIGGEST_DELIVERY = 25 * 1024 * 1024  # bytes; GitHub sends nothing larger
+PATIENCE = 8.0  # seconds for storing a delivery: GitHub gives up after 10
+_UNREAD_BYTES = 64 * 1024 * 1024  # answered and not yet read; what is above is left to the sweep
+_READERS = 8
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class FrontDoor:
+    """What the web process is told. It is never given the App's private key."""
+
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+    app_id: int | None  # to know our own comments again
+    client_id: str
+    client_secret: str = field(repr=False)
+    api_url: str = "https://api.github.com"
+    url: str = "https://github.com"
+    allow: tuple[str, ...] = ()  # accounts that are let in; empty: all
+    phone: Path | None = None  # the web export of mobile/, served at /app
+
+
+def app(door: FrontDoor, store: Store) -> Starlette:
+    """The web application. Its lifespan closes the connections to GitHub, not the store."""
+    github = GitHub(door.api_url, door.client_id, door.client_secret)
+    api = Api(store, github, door.allow)
+    intake = Intake(door, store)
+    document = openapi.document(api.operations(), version("cloud-vibecoder"))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await github.close()
+
+    async def ready(_: Request) -> Response:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await store.ping()
+        except (StoreUnreachable, TimeoutError):
+            raise Unavailable("Redis does not answer, so nothing can be accepted now.") from None
+        return PlainTextResponse("ready\n")
+
+    async def described(_: Request) -> Response:
+        return JSONResponse(document)
+
+    routes: list[Route | Mount] = [
+        Route("/webhook", intake.receive, methods=["POST"]),
+        Route("/healthz", _alive),
+        Route("/readyz", ready),
+        Route("/metrics", intake.metrics),
+        Route("/openapi.json", described),
+        *api.routes(),
+    ]
+    if door.phone is not None:
+        routes += [
+            Route("/app", _to_phone),
+            Mount("/app", Phone(door.phone)),
+        ]
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers={
+            Problem: problems.answer,
+            HTTPException: problems.answer_http,
+            StoreUnreachable: _no_store,
+            StoreFull: _no_store,
+            Exception: problems.answer_bug,
+        },
+    )
+
+
+class Intake:
+    """Deliveries: stored before the answer, read after it."""
+
+    def __init__(self, door: FrontDoor, store: Store) -> None:
+        self._secrets = door.webhook_secrets
+        self._store = store
+        self._read = reader(door.app_id, door.allow)
+        self._readers = asyncio.Semaphore(_READERS)
+        self._unread = 0  # bytes
+        self._registry = CollectorRegistry()
+        self._deliveries = Counter(
+            "vibecoder_deliveries",
+            "Webhook deliveries by what became of them",
+            ["outcome"],
+            registry=self._registry,
+        )
+
+    async def receive(self, request: Request) -> Response:
+        """`POST /webhook`. Answers 202; a delivery that came before adds `duplicate: true`."""
+        body = await _body(request)
+        signed = request.headers.get("x-hub-signature-256")
+        if not verify(self._secrets, body, signed):
+            self._deliveries.labels("refused").inc()
+            log.warning("delivery refused", bytes=len(body), signed=signed is not None)
+            raise NotSignedIn(
+                "The signature in X-Hub-Signature-256 does not match: check that the webhook "
+                "secret of the GitHub App is the one in GITHUB_WEBHOOK_SECRET."
+            )
+        event, guid = _named(request)
+        delivery = Delivery(guid, event, body, time.time())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                new = await self._store.keep_delivery(delivery)
+        except TimeoutError:
+            raise StoreUnreachable("Redis did not answer in time.") from None
+        if not new:
+            self._deliveries.labels("duplicate").inc()
+            return JSONResponse({"duplicate": True}, 202)
+        return JSONResponse({}, 202, background=BackgroundTask(self._take, delivery))
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(
+            generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    async def _take(self, delivery: Delivery) -> None:
+        size = len(delivery.body)
+        if self._unread + size > _UNREAD_BYTES:
+            log.warning("delivery left to the sweep", guid=delivery.guid, why="too many at once")
+            return
+        self._unread += size
+        try:
+            async with self._readers:
+                await self._settle(delivery)
+        except QueueError as error:
+            # It is stored, so the worker's sweep reads it.
+            log.warning("delivery left to the sweep", guid=delivery.guid, why=str(error))
+        finally:
+            self._unread -= size
+
+    async def _settle(self, delivery: Delivery) -> None:
+        found = self._read(delivery)
+        if isinstance(found, str):
+            outcome, verdict = "ignored", found
+        else:
+            submitted = await self._store.submit(found, time.time())
+            outcome = found.type if submitted.new else "repeated"
+            verdict = f"{outcome} {submitted.job_id or submitted.command_id}"
+        await self._store.settle_delivery(delivery.guid, verdict)
+        self._deliveries.labels(outcome).inc()
+        log.info("delivery", guid=delivery.guid, github_event=delivery.event, verdict=verdict)
+
+
+async def _body(request: Request) -> bytes:
+    too_large = TooLarge("A delivery may have at most 25 MB; GitHub sends nothing larger.")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and (len(length) > 12 or int(length) > BIGGEST_DELIVERY):
+        raise too_large
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BIGGEST_DELIVERY:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _named(request: Request) -> tuple[str, str]:
+    """Event and GUID. Neither is signed, so both are only taken in the form that GitHub uses."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if kind.lower() != "application/json":
+        raise Malformed(
+            "Deliveries must come as application/json: set the content type of the App's webhook."
+        )
+    event = request.headers.get("x-github-event", "")
+    guid = request.headers.get("x-github-delivery", "")
+    for header, value in (("X-GitHub-Event", event), ("X-GitHub-Delivery", guid)):
+        if not _NAME.fullmatch(value):
+            raise Malformed(f"The header {header} is missing or not in GitHub's form.")
+    return event, guid
+
+
+async def _alive(_: Request) -> Response:
+    return PlainTextResponse("alive\n")
+
+
+async def _to_phone(_: Request) -> Response:
+    return RedirectResponse("/app/")
+
+
+async def _no_store(request: Request, error: Exception) -> Response:
+    sentence = f"{error} Nothing was accepted; please send it again in a minute."
+    return await problems.answer(request, Unavailable(sentence, retry_after=60))

@@ -1,0 +1,206 @@
+"""A GitHub delivery becomes a Command, or is ignored for a stated reason. Pure, never raises.
+
+A tolerant reader: only the few fields needed are looked at, because real payloads differ from any
+published schema. The headers are not signed, so the body must have the shape of the event that the
+header names, and requests are told apart by facts inside the body alone.
+
+Payloads: https://docs.github.com/webhooks/webhook-events-and-payloads
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.commands import (
+    AcceptPlan,
+    Actor,
+    CancelJob,
+    Command,
+    Comment,
+    Explain,
+    Issue,
+    Repository,
+    StartJob,
+)
+from jobs.queue.store import Delivery
+from webhook import slash
+
+_BIGGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing is to be done; `reason` goes into the delivery's record."""
+
+    reason: str
+
+
+class _Unreadable(ValueError):
+    """The body lacks something that its event always has. Never leaves this file."""
+
+
+def reader(app_id: int | None, allow: Iterable[str]) -> Callable[[Delivery], Command | str]:
+    """What the worker's sweep needs: a kept delivery becomes a command or the reason for none."""
+    accounts = tuple(allow)
+
+    def read(delivery: Delivery) -> Command | str:
+        found = parse(delivery.event, delivery.body, app_id, accounts)
+        return found.reason if isinstance(found, Ignored) else found
+
+    return read
+
+
+def parse(
+    event: str, body: bytes, app_id: int | None, allow: Iterable[str] = ()
+) -> Command | Ignored:
+    """What the delivery asks for.
+
+    `allow` names the people, and the owners of repositories, whom the operator lets in; empty: all.
+    """
+    if event != "issue_comment":
+        return Ignored(f"nothing follows from the event {event[:64]!r}")
+    try:
+        payload = json.loads(body)
+    except RecursionError:
+        return Ignored("the body is nested too deeply")
+    except ValueError:
+        return Ignored("the body is not JSON")
+    try:
+        return _comment(payload, app_id, allow)
+    except _Unreadable as error:
+        return Ignored(f"the body is no issue_comment: {error}")
+
+
+def not_let_in(allow: Iterable[str], login: str, repository: str) -> str:
+    """A sentence where the operator lets in neither the person nor the repository's owner."""
+    owner = repository.partition("/")[0]
+    accounts = {account.casefold() for account in allow}
+    if not accounts or accounts & {login.casefold(), owner.casefold()}:
+        return ""
+    return (
+        f"This service works only for accounts that its operator named. Neither {login} nor "
+        f"{owner} is one of them; please ask whoever runs it."
+    )
+
+
+def _comment(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command | Ignored:
+    if not isinstance(payload, dict):
+        raise _Unreadable("it is no object")
+    action = _text(payload, "action")
+    if action != "created":
+        return Ignored(f"comments count when they are created, this one was {action[:32]!r}")
+    comment, issue = _object(payload, "comment"), _object(payload, "issue")
+    number = _id(issue, "number")
+    address = comment.get("issue_url")
+    if isinstance(address, str) and not address.endswith(f"/issues/{number}"):
+        raise _Unreadable("its comment belongs to another issue")
+    sender = _object(payload, "sender")
+    if reason := _automatic(sender, comment, app_id):
+        return Ignored(reason)
+    words = slash.parse(_text(comment, "body"))
+    if words is None:
+        return Ignored("the comment holds no /vibecode command")
+    if not isinstance(payload.get("installation"), dict):
+        return Ignored("it did not come through an installation of the App")
+    repository = _object(payload, "repository")
+    return _command(
+        words,
+        # An edit keeps the id and the time of creation, so one comment gives one command.
+        key=f"comment:{_id(comment, 'id')}:{_text(comment, 'created_at')[:40]}",
+        actor=Actor(_id(sender, "id"), _text(sender, "login")),
+        repository=Repository(
+            installation_id=_id(_object(payload, "installation"), "id"),
+            id=_id(repository, "id"),
+            name=_text(repository, "full_name"),
+            private=repository.get("private") is not False,
+        ),
+        issue=Issue(number, _text(issue, "title")),
+        comment=Comment(_id(comment, "id"), _text(comment, "html_url")),
+        refused=_refused(sender, repository, issue, tuple(allow)),
+    )
+
+
+def _automatic(sender: dict[str, Any], comment: dict[str, Any], app_id: int | None) -> str:
+    """Why the comment was not written by a person acting for themselves, or nothing."""
+    # A login that only looks like a bot's proves nothing, so the type alone decides.
+    if sender.get("type") == "Bot":
+        return "it was written by a bot"
+    # What we write with a person's token has that person as sender.
+    through = comment.get("performed_via_github_app")
+    if app_id is not None and isinstance(through, dict) and through.get("id") == app_id:
+        return "it was written by this App"
+    return ""
+
+
+def _refused(
+    sender: dict[str, Any],
+    repository: dict[str, Any],
+    issue: dict[str, Any],
+    allow: tuple[str, ...],
+) -> str:
+    if problem := not_let_in(allow, _text(sender, "login"), _text(repository, "full_name")):
+        return problem
+    if isinstance(issue.get("pull_request"), dict):
+        return (
+            "I can't follow up on pull requests yet. Please comment on an issue instead; "
+            "what you want changed can be said there."
+        )
+    return ""
+
+
+def _command(
+    words: slash.Words,
+    *,
+    key: str,
+    actor: Actor,
+    repository: Repository,
+    issue: Issue,
+    comment: Comment,
+    refused: str,
+) -> Command:
+    if refused:
+        return Explain(key, actor, repository, issue, comment, said=_said(words), problem=refused)
+    match words:
+        case slash.Start(text=text, plan_only=plan_only):
+            return StartJob(key, actor, repository, text, plan_only, issue=issue, comment=comment)
+        case slash.Accept(digest=digest):
+            return AcceptPlan(key, actor, repository, digest, issue=issue, comment=comment)
+        case slash.Stop():
+            return CancelJob(key, actor, repository, issue=issue, comment=comment)
+        case slash.Help():
+            return Explain(key, actor, repository, issue, comment, said="help")
+        case slash.Unclear(said=said, problem=problem):
+            return Explain(key, actor, repository, issue, comment, said=said, problem=problem)
+
+
+def _said(words: slash.Words) -> str:
+    match words:
+        case slash.Start(text=text):
+            return text[:200]
+        case slash.Unclear(said=said):
+            return said
+        case _:
+            return type(words).__name__.lower()
+
+
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    value = parent.get(name)
+    if not isinstance(value, dict):
+        raise _Unreadable(f"{name} is no object")
+    return value
+
+
+def _text(parent: dict[str, Any], name: str) -> str:
+    value = parent.get(name)
+    if not isinstance(value, str):
+        raise _Unreadable(f"{name} is no text")
+    # JSON may hold half a surrogate pair, which no later encoder would take.
+    return value.encode("utf-8", "replace").decode()
+
+
+def _id(parent: dict[str, Any], name: str) -> int:
+    value = parent.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _BIGGEST_ID:
+        raise _Unreadable(f"{name} is no number of GitHub's")
+    return value

@@ -1,0 +1,264 @@
+"""Who calls, and what they may touch: asked of GitHub with the person's own token.
+
+- https://docs.github.com/rest/apps/oauth-applications#check-a-token tells whether a token is valid
+  *and* was issued to this App; a token of another App, or a personal one, is a stranger here.
+- https://docs.github.com/rest/apps/installations#list-app-installations-accessible-to-the-user-access-token
+  and the repositories below it tell where the App is installed within the person's reach.
+
+Answers are remembered for at most 60 seconds under a hash of the token: long enough for a phone
+that asks every second, short enough that taking somebody's access away takes effect.
+"""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
+
+import httpx
+
+from jobs.commands import Actor, Repository
+from webhook.problems import (
+    GitHubFailed,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    Unavailable,
+    Unprocessable,
+)
+
+REMEMBERED = 60.0  # seconds
+_MOST = 10_000  # answers kept at once
+_PAGES = 50  # of 100 repositories each, before we give up looking
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A repository with the App installed, and whether this person may push to it."""
+
+    repository: Repository
+    push: bool
+
+
+class GitHub:
+    """Read-only GitHub, seen through the eyes of whoever's token is given."""
+
+    def __init__(self, api_url: str, client_id: str, client_secret: str) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=api_url,
+            timeout=10,
+            follow_redirects=True,  # renamed repositories answer 301
+            headers={
+                "Accept": "application/vnd.github+json",
+                "X-GitHub-Api-Version": "2022-11-28",
+                "User-Agent": "cloud-vibecoder",
+            },
+        )
+        self._client_id = client_id
+        self._client = httpx.BasicAuth(client_id, client_secret)
+        self._known: OrderedDict[tuple[str, ...], tuple[float, object]] = OrderedDict()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def person(self, token: str) -> Actor:
+        """Whose token this is. Raises NotSignedIn, or Unavailable where GitHub does not answer."""
+
+        async def ask() -> Actor | None:
+            response = await self._send(
+                "POST",
+                f"/applications/{self._client_id}/token",
+                auth=self._client,
+                json={"access_token": token},
+            )
+            if response.status_code in (404, 422):
+                return None
+            user = _fields(_good(response).get("user"))
+            return Actor(int(user["id"]), str(user["login"]))
+
+        actor = await self._remember((token, "person"), ask)
+        if actor is None:
+            raise NotSignedIn(
+                "GitHub does not know this token as one of this App's, or it has expired. "
+                "Please sign in again."
+            )
+        return actor
+
+    async def reach(self, token: str, name: str) -> Reach:
+        """The repository `owner/name` as this person may use it. Raises NotFound otherwise."""
+        reach = await self._remember(
+            (token, "reach", name.casefold()), lambda: self._find(token, name)
+        )
+        if reach is None:
+            raise NotFound(
+                f"There is no repository {name} that you can see and where this App is installed."
+            )
+        return reach
+
+    async def issue_title(self, token: str, name: str, number: int) -> str:
+        """The issue's title. Raises Unprocessable where it is no issue."""
+        response = await self._read(token, f"/repos/{name}/issues/{number}")
+        if response.status_code in (404, 410):
+            raise Unprocessable(f"{name} has no issue #{number}.")
+        issue = _good(response)
+        if "pull_request" in issue:
+            raise Unprocessable(f"#{number} is a pull request; please name an issue.")
+        return str(issue["title"])
+
+    async def require_branch(self, token: str, name: str, branch: str) -> None:
+        """Raises Unprocessable where the repository has no such branch."""
+        path = f"/repos/{name}/branches/{quote(branch, safe='')}"
+        response = await self._read(token, path)
+        if response.status_code == 404:
+            raise Unprocessable(f"{name} has no branch {branch!r}.")
+        _good(response)
+
+    async def commits(self, token: str, name: str, branch: str) -> list[dict[str, Any]]:
+        """The newest 50 commits of a branch, newest first, in GitHub's own shape.
+
+        Source: https://docs.github.com/rest/commits/commits#list-commits
+        """
+        response = await self._read(
+            token, f"/repos/{name}/commits", params={"sha": branch, "per_page": "50"}
+        )
+        if response.status_code in (404, 422):
+            raise NotFound(f"{name} has no branch {branch!r}.")
+        if response.status_code == 409:  # "Git Repository is empty."
+            return []
+        return cast(list[dict[str, Any]], _checked(response, list))
+
+    async def _find(self, token: str, name: str) -> Reach | None:
+        response = await self._read(token, f"/repos/{name}")
+        if response.status_code in (403, 404, 451) and not _limited(response):
+            return None
+        found = _good(response)
+        owner = str(found["full_name"]).partition("/")[0].casefold()
+        async for installation in self._pages(token, "/user/installations", "installations"):
+            account = _fields(installation.get("account"))
+            if str(account.get("login", "")).casefold() != owner:
+                continue
+            if installation.get("suspended_at"):
+                return None
+            ident = int(installation["id"])
+            if installation.get("repository_selection") != "all" and not await self._selected(
+                token, ident, int(found["id"])
+            ):
+                return None
+            permissions = found.get("permissions")
+            return Reach(
+                Repository(
+                    ident, int(found["id"]), str(found["full_name"]), found["private"] is not False
+                ),
+                push=isinstance(permissions, dict) and permissions.get("push") is True,
+            )
+        return None
+
+    async def _selected(self, token: str, installation: int, repository: int) -> bool:
+        path = f"/user/installations/{installation}/repositories"
+        async for entry in self._pages(token, path, "repositories"):
+            if entry.get("id") == repository:
+                return True
+        return False
+
+    async def _pages(self, token: str, path: str, field: str) -> AsyncIterator[dict[str, Any]]:
+        for page in range(1, _PAGES + 1):
+            response = await self._read(token, path, params={"per_page": "100", "page": str(page)})
+            if response.status_code == 404:
+                return
+            entries = _good(response).get(field)
+            if not isinstance(entries, list):
+                raise GitHubFailed("GitHub answered a list in a form that I don't know.")
+            for entry in entries:
+                yield _fields(entry)
+            if "next" not in response.links:
+                return
+
+    async def _read(
+        self, token: str, path: str, params: dict[str, str] | None = None
+    ) -> httpx.Response:
+        return await self._send(
+            "GET", path, headers={"Authorization": f"Bearer {token}"}, params=params
+        )
+
+    async def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            response = await self._http.request(method, path, **more)
+        except httpx.TransportError as error:
+            raise Unavailable(
+                "GitHub can't be reached right now. Please try again in a minute.", retry_after=60
+            ) from error
+        if response.status_code >= 500:
+            raise Unavailable(
+                "GitHub has trouble right now. Please try again in a minute.", retry_after=60
+            )
+        if _limited(response):
+            raise Unavailable(
+                "GitHub's rate limit for your account is used up. Please try again later.",
+                retry_after=_wait(response),
+            )
+        return response
+
+    async def _remember(self, key: tuple[str, ...], ask: Callable[[], Awaitable[T]]) -> T:
+        hashed = (hashlib.sha256(key[0].encode()).hexdigest(), *key[1:])
+        known = self._known.get(hashed)
+        if known is not None and known[0] > time.monotonic():
+            return cast(T, known[1])
+        answer = await ask()
+        self._known[hashed] = (time.monotonic() + REMEMBERED, answer)
+        self._known.move_to_end(hashed)
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
+        return answer
+
+
+def _limited(response: httpx.Response) -> bool:
+    """Primary or secondary rate limit, which GitHub tells by 403 and 429 alike."""
+    return response.status_code == 429 or (
+        response.status_code == 403
+        and (
+            response.headers.get("x-ratelimit-remaining") == "0"
+            or "retry-after" in response.headers
+        )
+    )
+
+
+def _wait(response: httpx.Response) -> int:
+    """Seconds until asking again makes sense, between a second and an hour."""
+    for text, now in (
+        (response.headers.get("retry-after", ""), 0.0),
+        (response.headers.get("x-ratelimit-reset", ""), time.time()),
+    ):
+        if text.isdecimal() and len(text) <= 12:
+            return max(1, min(3600, int(int(text) - now)))
+    return 60
+
+
+def _good(response: httpx.Response) -> dict[str, Any]:
+    return _fields(_checked(response, dict))
+
+
+def _checked(response: httpx.Response, kind: type) -> Any:
+    if response.status_code == 401:
+        raise NotSignedIn("GitHub no longer accepts this token. Please sign in again.")
+    if response.status_code == 403:
+        raise NotAllowed("GitHub does not let you see this with this App.")
+    if response.is_success:
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if isinstance(body, kind):
+            return body
+    raise GitHubFailed(
+        f"GitHub answered {response.status_code} in a form that I don't know. "
+        "Please try again; if it stays, tell whoever runs this service."
+    )
+
+
+def _fields(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise GitHubFailed("GitHub answered in a form that I don't know. Please try again.")
+    return value
