@@ -1,0 +1,45 @@
+"""What can go wrong between us and the store. Each message is a sentence for the person who waits.
+
+QueueError
+├── JobUnknown        no such job, or it ended more than seven days ago
+├── CommandUnknown    no such command, or it was settled more than seven days ago
+├── Conflict          the job changed since it was read: read it again, then decide again
+├── StoreUnreachable  Redis did not answer
+├── StoreFull         Redis has no memory left for this
+├── JournalFull       a job's conversations outgrew what is kept of them
+└── LeaseLost         the job is another worker's now (arq puts it back instead of failing it)
+"""
+
+from arq.worker import RetryJob
+
+
+class QueueError(Exception):
+    """Base of all; `str(error)` may be shown to people and holds no secret."""
+
+
+class JobUnknown(QueueError):
+    """No such job, or it ended more than seven days ago."""
+
+
+class CommandUnknown(QueueError):
+    """No such command, or it was settled more than seven days ago."""
+
+
+class Conflict(QueueError):
+    """The job changed since it was read: read it again, then decide again."""
+
+
+class StoreUnreachable(QueueError):
+    """Redis did not answer."""
+
+
+class StoreFull(QueueError):
+    """Redis has no memory left for this."""
+
+
+class JournalFull(QueueError):
+    """A job's conversations outgrew what is kept of them, so it could not be resumed any more."""
+
+
+class LeaseLost(RetryJob, QueueError):
+    """The job is another worker's now; whatever this worker was about to do must not happen."""

@@ -1,0 +1,300 @@
+"""The Lua that makes each step of the queue one step. Redis runs a script alone and to its end.
+
+Keys are computed inside the scripts rather than declared, because ids lead to other ids; that and
+arq's own keys rule Redis Cluster out (one primary is what is documented). Everything of ours lies
+under "vc:", so an ACL needs `~vc:* ~arq:*`.
+
+    vc:rec:<id>          hash, the record of a job ("j…") or a command ("c…"); fields below
+    vc:events:<job>      stream of a job's events, each {"e": JSON}
+    vc:notes:<job>       list of the stream ids of its notes, so that only notes are ever trimmed
+    vc:journal:<job>     list of journalled messages
+    vc:issue:<repo>#<n>  the active job of an issue
+    vc:active            zset of jobs that have not ended, by time received
+    vc:commands          zset of commands not settled, by time received
+    vc:jobs[:…]          zsets of jobs by time received: all, of a repository, of an actor
+    vc:running:<group>   zset of jobs under lease, by the lease's end: a semaphore that heals itself
+    vc:wake:j, vc:wake:c lists that idle workers block on
+    vc:delivery:<guid>   hash, one delivery; vc:deliveries: zset of those not parsed
+    vc:memo:<key>        small receipts
+
+A record's fields: `fence` (the token of the last claim), `holder` (the queue entry that claim came
+through, empty once it was given back), `entry` (the only queue entry that may be claimed), `n` (how
+many entries there have been), `attempts` (claims since the last progress), `group`, `done`,
+`waits` (for an approval: no entry needed), `cancel`, `last` (event id), `ops` (recent appends, so
+that one repeated over a broken connection counts once), `did:<cause>` (appends that happen once).
+"""
+
+# An entry's id is "<id>.<n>.<group>" and is never used again: arq keeps things by id. The group is
+# in it so that a worker can share fairly among thousands of entries without reading each record.
+PRELUDE = """
+local call = redis.call
+local function rec_of(id) return 'vc:rec:' .. id end
+local function lock_of(entry) return 'arq:in-progress:' .. entry end
+local function id_of(entry) return string.match(entry, '^([^.]+)') end
+local function running_of(entry) return 'vc:running:' .. string.match(entry, '([^.]+)$') end
+local function is_job(id) return string.sub(id, 1, 1) == 'j' end
+local function wake(id)
+  local list = 'vc:wake:' .. string.sub(id, 1, 1)
+  call('LPUSH', list, '1')
+  call('LTRIM', list, 0, 63)
+end
+local function whole(id)
+  local entry = call('HGET', rec_of(id), 'entry')
+  return entry and call('ZSCORE', 'arq:queue', entry) and call('EXISTS', 'arq:job:' .. entry) == 1
+    and entry
+end
+local function enqueue(id, now_ms, payload, keep_ms)
+  local entry = whole(id)
+  if entry and call('EXISTS', lock_of(entry)) == 0 then return entry end
+  local n = call('HINCRBY', rec_of(id), 'n', 1)
+  entry = id .. '.' .. n .. '.' .. call('HGET', rec_of(id), 'group')
+  call('HSET', rec_of(id), 'entry', entry)
+  call('SET', 'arq:job:' .. entry, payload, 'PX', keep_ms)
+  call('ZADD', 'arq:queue', now_ms, entry)
+  wake(id)
+  return entry
+end
+local function give_back(entry, refund)
+  local id = id_of(entry)
+  call('DEL', lock_of(entry))
+  if call('EXISTS', rec_of(id)) == 1 then
+    call('HSET', rec_of(id), 'holder', '')
+    if refund then call('HINCRBY', rec_of(id), 'attempts', -1) end
+  end
+  if is_job(id) then call('ZREM', running_of(entry), id) end
+  wake(id)
+end
+local function drop(entry)
+  call('DEL', 'arq:job:' .. entry, 'arq:retry:' .. entry)
+  call('ZREM', 'arq:queue', entry)
+end
+"""
+
+# -> 1 kept, 0 seen before
+KEEP_DELIVERY = """
+local guid, event, body, received_at = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local key = 'vc:delivery:' .. guid
+if call('EXISTS', key) == 1 then return 0 end
+call('HSET', key, 'event', event, 'body', body, 'received_at', received_at)
+call('ZADD', 'vc:deliveries', received_at, guid)
+return 1
+"""
+
+SETTLE_DELIVERY = """
+local guid, verdict, keep = ARGV[1], ARGV[2], ARGV[3]
+local key = 'vc:delivery:' .. guid
+call('HSET', key, 'verdict', verdict)
+call('HDEL', key, 'body')
+call('EXPIRE', key, keep)
+call('ZREM', 'vc:deliveries', guid)
+return 1
+"""
+
+# -> {1 new | 0 known, job id or "", the busy job's id or ""}
+SUBMIT = """
+local cid, command, now, now_ms, group, payload, keep_ms = unpack(ARGV, 1, 7)
+local jid, received, repository, issue, actor, fence = unpack(ARGV, 8, 13)
+local rec = rec_of(cid)
+if call('EXISTS', rec) == 1 then
+  return {0, call('HGET', rec, 'job'), call('HGET', rec, 'busy')}
+end
+local busy = ''
+if received ~= '' and call('EXISTS', rec_of(jid)) == 0 then
+  local thread = issue ~= '' and 'vc:issue:' .. repository .. '#' .. issue
+  local active = thread and call('GET', thread)
+  if active and call('EXISTS', rec_of(active)) == 1 then
+    busy, jid = active, ''
+  else
+    local first = call('XADD', 'vc:events:' .. jid, '*', 'e', received)
+    call('HSET', rec_of(jid), 'fence', fence, 'n', 0, 'attempts', 0, 'group', group,
+      'thread', thread or '', 'last', first)
+    if thread then call('SET', thread, jid) end
+    call('ZADD', 'vc:active', now, jid)
+    for _, index in ipairs({'vc:jobs', 'vc:jobs:repository:' .. repository,
+        'vc:jobs:actor:' .. actor}) do
+      call('ZADD', index, now, jid)
+      call('ZREMRANGEBYRANK', index, 0, -5001)
+      if index ~= 'vc:jobs' then call('EXPIRE', index, 90 * 86400) end
+    end
+  end
+end
+call('HSET', rec, 'command', command, 'job', jid, 'busy', busy, 'group', group, 'fence', fence,
+  'n', 0, 'attempts', 0)
+call('ZADD', 'vc:commands', now, cid)
+enqueue(cid, now_ms, payload, keep_ms)
+return {1, jid, busy}
+"""
+
+# -> 1 settled, 0 unknown
+SETTLE = """
+local cid, verdict, keep = ARGV[1], ARGV[2], ARGV[3]
+call('ZREM', 'vc:commands', cid)
+if call('EXISTS', rec_of(cid)) == 0 then return 0 end
+call('HSET', rec_of(cid), 'done', '1', 'verdict', verdict)
+call('EXPIRE', rec_of(cid), keep)
+return 1
+"""
+
+# -> {"ok", last event id} | {"unknown"} | {"lost"} | {"conflict"}
+APPEND = """
+local jid, token, seen, op, cause, now_ms, run, payload, keep_ms = unpack(ARGV, 1, 9)
+local notes_kept, record_kept, journal_kept = tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local rec, events, notes = rec_of(jid), 'vc:events:' .. jid, 'vc:notes:' .. jid
+if call('EXISTS', rec) == 0 then return {'unknown', ''} end
+local ops = call('HGET', rec, 'ops') or ''
+local again = string.match(ops, op .. '=([%d-]+)')
+  or (cause ~= '' and call('HGET', rec, 'did:' .. cause))
+if again then return {'ok', again} end
+if token ~= '' then
+  if call('HGET', rec, 'fence') ~= token then return {'lost', ''} end
+  if call('HGET', rec, 'done') == '1' and call('HGET', rec, 'ended_by') ~= token then
+    return {'lost', ''}
+  end
+end
+local last = call('HGET', rec, 'last')
+if seen ~= '' and seen ~= last then return {'conflict', last} end
+local ended = false
+for i = 13, #ARGV, 2 do
+  local mark = ARGV[i]
+  last = call('XADD', events, '*', 'e', ARGV[i + 1])
+  if mark == 'note' then
+    call('RPUSH', notes, last)
+    if call('LLEN', notes) > notes_kept then call('XDEL', events, call('LPOP', notes)) end
+  elseif mark == 'waits' then call('HSET', rec, 'waits', '1', 'attempts', 0)
+  elseif mark == 'progress' then call('HSET', rec, 'waits', '', 'attempts', 0)
+  elseif mark == 'cancel' then call('HSET', rec, 'cancel', '1')
+  elseif mark == 'end' then ended = true end
+end
+call('HSET', rec, 'last', last, 'ops', string.sub(ops .. op .. '=' .. last .. ';', -800))
+if cause ~= '' then call('HSET', rec, 'did:' .. cause, last) end
+if ended then
+  call('HSET', rec, 'done', '1', 'ended_by', token, 'waits', '')
+  local thread = call('HGET', rec, 'thread')
+  if thread ~= '' and call('GET', thread) == jid then call('DEL', thread) end
+  call('ZREM', 'vc:active', jid)
+  for _, key in ipairs({rec, events}) do call('EXPIRE', key, record_kept) end
+  call('EXPIRE', 'vc:journal:' .. jid, journal_kept)
+end
+if call('HGET', rec, 'done') == '1' then call('EXPIRE', notes, record_kept) end
+if run == '1' then enqueue(jid, now_ms, payload, keep_ms) end
+return {'ok', last}
+"""
+
+# -> the entry, or "" for an unknown job
+ENQUEUE = """
+local id, now_ms, payload, keep_ms = unpack(ARGV)
+if call('EXISTS', rec_of(id)) == 0 then return '' end
+return enqueue(id, now_ms, payload, keep_ms)
+"""
+
+# For each id of the set: put back what has no whole entry. -> the ids put back
+RESTORE = """
+local set, now_ms, keep_ms = unpack(ARGV, 1, 3)
+local restored = {}
+for i = 4, #ARGV, 2 do
+  local id, payload = ARGV[i], ARGV[i + 1]
+  local done, waits, n = unpack(call('HMGET', rec_of(id), 'done', 'waits', 'n'))
+  if not n or done == '1' then call('ZREM', set, id)
+  elseif waits ~= '1' and n ~= '0' and not whole(id) then
+    enqueue(id, now_ms, payload, keep_ms)
+    restored[#restored + 1] = id
+  end
+end
+return restored
+"""
+
+# -> "ok" | "lost" | "full"
+JOURNAL = """
+local jid, token, op, entry, cap, keep = unpack(ARGV)
+local rec, journal = rec_of(jid), 'vc:journal:' .. jid
+if call('HGET', rec, 'fence') ~= token then return 'lost' end
+local newest = call('LINDEX', journal, -1)
+if newest and string.sub(newest, 1, #op) == op then return 'ok' end
+if call('HINCRBY', rec, 'journal', #entry) > tonumber(cap) then return 'full' end
+call('RPUSH', journal, op .. entry)
+if call('HGET', rec, 'done') == '1' then call('EXPIRE', journal, keep) end
+return 'ok'
+"""
+
+# arq has just put its provisional lock "1" on the entry; make it a lease, or take it away again.
+# -> {token, attempts, cancel} | {"elsewhere"} | {"later"} | {"stale"}
+CLAIM = """
+local entry, worker, lease_ms, now_ms, limit = unpack(ARGV)
+local id = id_of(entry)
+local rec, lock, running = rec_of(id), lock_of(entry), running_of(entry)
+local fence, current, holder, done = unpack(call('HMGET', rec, 'fence', 'entry', 'holder', 'done'))
+local held = call('GET', lock)
+if not (fence and held == fence .. ':' .. worker) then
+  if held ~= '1' then return {'elsewhere'} end
+  if not fence or current ~= entry or (done == '1' and not is_job(id)) then
+    call('DEL', lock)
+    drop(entry)
+    return {'stale'}
+  end
+  if holder and holder ~= '' and holder ~= entry and call('EXISTS', lock_of(holder)) == 1 then
+    call('DEL', lock)
+    return {'later'}
+  end
+  if is_job(id) then
+    call('ZREMRANGEBYSCORE', running, '-inf', now_ms)
+    if not call('ZSCORE', running, id) and call('ZCARD', running) >= tonumber(limit) then
+      call('DEL', lock)
+      return {'later'}
+    end
+    call('ZADD', running, now_ms + lease_ms, id)
+  end
+  call('HINCRBY', rec, 'fence', 1)
+  call('HINCRBY', rec, 'attempts', 1)
+  call('HSET', rec, 'holder', entry)
+  fence = call('HGET', rec, 'fence')
+  call('SET', lock, fence .. ':' .. worker, 'PX', lease_ms)
+end
+return {fence, call('HGET', rec, 'attempts'), call('HGET', rec, 'cancel') or ''}
+"""
+
+# For each (entry, token): 0 lost, 1 held, 2 held and somebody asked to stop. A lease that lapsed
+# while Redis or we were away, and that nobody took, is taken up again.
+RENEW = """
+local worker, lease_ms, now_ms = unpack(ARGV, 1, 3)
+local answers = {}
+for i = 4, #ARGV, 2 do
+  local entry, token = ARGV[i], ARGV[i + 1]
+  local id = id_of(entry)
+  local fence, holder, cancel = unpack(call('HMGET', rec_of(id), 'fence', 'holder', 'cancel'))
+  local held = call('GET', lock_of(entry))
+  local mine = token .. ':' .. worker
+  if fence ~= token or holder ~= entry or (held and held ~= mine) then
+    answers[#answers + 1] = 0
+  else
+    call('SET', lock_of(entry), mine, 'PX', lease_ms)
+    if is_job(id) then call('ZADD', running_of(entry), now_ms + lease_ms, id) end
+    answers[#answers + 1] = cancel == '1' and 2 or 1
+  end
+end
+return answers
+"""
+
+# outcome: "finish" takes the entry off the queue, "again" leaves it, "refund" leaves it and does
+# not count the attempt, "expired" takes it off so that the sweep makes another. -> 1, or 0 where
+# the lease is no longer ours and nothing was touched
+FINISH = """
+local entry, worker, token, outcome, defer_ms = unpack(ARGV)
+local fence, holder = unpack(call('HMGET', rec_of(id_of(entry)), 'fence', 'holder'))
+local held = call('GET', lock_of(entry))
+if fence ~= token or holder ~= entry or (held and held ~= token .. ':' .. worker) then return 0 end
+give_back(entry, outcome == 'refund')
+if outcome == 'finish' or call('EXISTS', 'arq:job:' .. entry) == 0 then drop(entry)
+elseif tonumber(defer_ms) > 0 then call('ZINCRBY', 'arq:queue', defer_ms, entry) end
+return 1
+"""
+
+# The last act of a worker that was told to stop: whatever it still holds goes back.
+RELEASE = """
+local worker = ARGV[1]
+for i = 2, #ARGV do
+  local held = call('GET', lock_of(ARGV[i]))
+  if held == '1' then call('DEL', lock_of(ARGV[i]))
+  elseif held and string.match(held, ':(.*)$') == worker then give_back(ARGV[i], true) end
+end
+return 1
+"""

@@ -1,0 +1,529 @@
+"""Everything that must outlive a process, in Redis: deliveries, commands, jobs, journals.
+
+Each change is one Lua script (scripts.py), so there is no half-made state to find after a crash,
+and each may be sent again over a connection that broke, because redis-py does exactly that.
+Times are seconds since the epoch, UTC.
+"""
+
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+from arq.connections import ArqRedis
+from arq.jobs import serialize_job
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from agent.progress import Message
+from jobs.commands import COMMAND, Command, Explain, StartJob
+from jobs.events import (
+    EVENT,
+    Approved,
+    CancelAsked,
+    Finished,
+    JobEvent,
+    Noted,
+    Planned,
+    Received,
+    StepCommitted,
+    StepSkipped,
+)
+from jobs.job import Job, fold
+from jobs.queue import scripts
+from jobs.queue.errors import (
+    CommandUnknown,
+    Conflict,
+    JobUnknown,
+    JournalFull,
+    LeaseLost,
+    StoreFull,
+    StoreUnreachable,
+)
+
+ENTRY_FUNCTION = "act"  # arq deletes jobs whose function it does not know, so this name stays
+
+DELIVERY_KEPT = 3 * 86_400  # GitHub redelivers for three days
+RECORD_KEPT = 7 * 86_400
+JOURNAL_KEPT = 86_400
+ENTRY_KEPT_MS = 30 * 86_400_000  # an entry whose payload is gone is made anew by the sweep
+NOTES_KEPT = 2_000
+JOURNAL_BYTES = 8_000_000
+VERDICT_CHARS = 1_000
+
+Kind = Literal["settle", "run"]
+
+
+def connect(url: str, *, retries: int = 600) -> ArqRedis:
+    """A pool for `redis://`, `rediss://` or `unix://`; no connection is made yet.
+
+    A command is tried again, at most a second apart, `retries` times while Redis is away: minutes
+    for a worker, who must outlive a restart; about three times for a front door, who must answer.
+    Raises ValueError for another kind of address. Cluster is not supported.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError(
+            "REDIS_URL must begin with redis://, rediss:// or unix://; "
+            f"it begins with {scheme or 'nothing'}://"
+        )
+    tcp: dict[str, Any] = {} if scheme == "unix" else {"socket_keepalive": True}
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=50,
+        timeout=20,
+        socket_timeout=5,  # a peer that vanished without a word is noticed
+        socket_connect_timeout=3,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
+        **tcp,
+    )
+    return ArqRedis(pool, job_serializer=_to_json, job_deserializer=json.loads)
+
+
+def _to_json(data: dict[str, Any]) -> bytes:
+    return json.dumps(
+        data, default=repr
+    ).encode()  # never pickle: whoever writes Redis would own us
+
+
+def job_id_of(key: str) -> str:
+    """The job that a StartJob with this key makes: "j" and 20 hex digits."""
+    return "j" + hashlib.sha256(key.encode()).hexdigest()[:20]
+
+
+def command_id_of(key: str) -> str:
+    """The id of the command with this key: "c" and 20 hex digits."""
+    return "c" + hashlib.sha256(key.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook delivery as GitHub sent it."""
+
+    guid: str  # X-GitHub-Delivery
+    event: str  # X-GitHub-Event
+    body: bytes
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a command that was handed in."""
+
+    command_id: str
+    job_id: str | None  # the job that it made or names
+    new: bool  # False: the same command came before
+    busy: str | None  # StartJob only: the active job of the issue, so that no new one was made
+
+
+class Store:
+    """The store, over a pool made by `connect`.
+
+    Methods raise StoreUnreachable where Redis stayed away longer than the pool's patience, and
+    StoreFull where it has no memory left.
+    """
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self.redis = redis
+        self._scripts = {
+            name: redis.register_script(scripts.PRELUDE + text)
+            for name, text in vars(scripts).items()
+            if name.isupper() and name != "PRELUDE"
+        }
+
+    async def run(self, script: str, *args: str | bytes | float) -> Any:
+        """The raw answer of one script of scripts.py; for this package."""
+        with _told():
+            return await self._scripts[script](args=args)
+
+    async def ping(self) -> None:
+        """Raises StoreUnreachable where Redis does not answer."""
+        with _told():
+            await self.redis.ping()
+
+    async def close(self) -> None:
+        await self.redis.aclose(close_connection_pool=True)
+
+    # Deliveries
+
+    async def keep_delivery(self, delivery: Delivery) -> bool:
+        """Keeps it until it is settled. False: this GUID was kept before, within three days."""
+        kept = await self.run(
+            "KEEP_DELIVERY",
+            delivery.guid,
+            delivery.event,
+            delivery.body,
+            repr(delivery.received_at),
+        )
+        return bool(kept)
+
+    async def settle_delivery(self, guid: str, verdict: str) -> None:
+        """Replaces the body by at most 1,000 characters about what became of it."""
+        await self.run("SETTLE_DELIVERY", guid, verdict[:VERDICT_CHARS], DELIVERY_KEPT)
+
+    async def unparsed(self, older_than: float, limit: int = 100) -> list[Delivery]:
+        """Deliveries that nobody settled within `older_than` seconds, oldest first."""
+        with _told():
+            guids = await self.redis.zrangebyscore(
+                "vc:deliveries", "-inf", time.time() - older_than, start=0, num=limit
+            )
+            found: list[Delivery] = []
+            for guid in map(_text, guids):
+                event, body, at = await self._fields(
+                    f"vc:delivery:{guid}", "event", "body", "received_at"
+                )
+                if event is None or body is None or at is None:
+                    await self.redis.zrem("vc:deliveries", guid)
+                else:
+                    found.append(Delivery(guid, _text(event), body, float(at)))
+            return found
+
+    async def count_try(self, guid: str) -> int:
+        """How often the delivery was tried to be parsed, this time included."""
+        with _told():
+            return int(await self._await(self.redis.hincrby(f"vc:delivery:{guid}", "tries", 1)))
+
+    async def verdict(self, guid: str) -> str | None:
+        """What became of the delivery; None: not settled yet, or not known."""
+        with _told():
+            (verdict,) = await self._fields(f"vc:delivery:{guid}", "verdict")
+        return None if verdict is None else _text(verdict)
+
+    # Commands
+
+    async def submit(self, command: Command, now: float) -> Submitted:
+        """Records the command and queues it for a worker, in one step; the same key counts once.
+
+        A StartJob also makes its job, unless its issue has an active one: then `busy` names that,
+        and the command waits for a worker all the same, who tells the person.
+        """
+        command_id = command_id_of(command.key)
+        repository = command.repository
+        made: tuple[str | bytes | int, ...]
+        match command:
+            case StartJob(issue=issue):
+                # A token is never used again, not even after Redis lost its data: the count starts
+                # at the time, in milliseconds, and grows slower than time does.
+                made = (
+                    job_id_of(command.key),
+                    _dump_event(Received(now, command)),
+                    repository.id,
+                    issue.number if issue else "",
+                    command.actor.id,
+                    int(now * 1000),
+                )
+            case Explain():
+                made = ("", "", "", "", "", int(now * 1000))
+            case _:
+                made = (command.job_id or "", "", "", "", "", int(now * 1000))
+        new, job_id, busy = await self.run(
+            "SUBMIT",
+            command_id,
+            COMMAND.dump_json(command),
+            repr(now),
+            _ms(),
+            repository.installation_id,
+            payload("settle", command_id),
+            ENTRY_KEPT_MS,
+            *made,
+        )
+        return Submitted(command_id, _text(job_id) or None, new == 1, _text(busy) or None)
+
+    async def submitted(self, command_id: str) -> Submitted:
+        """What `submit` answered, for whoever settles the command. Raises CommandUnknown."""
+        with _told():
+            job_id, busy = await self._fields(f"vc:rec:{command_id}", "job", "busy")
+        if job_id is None or busy is None:
+            raise CommandUnknown(f"There is no command {command_id}.")
+        return Submitted(command_id, _text(job_id) or None, False, _text(busy) or None)
+
+    async def command(self, command_id: str) -> Command:
+        """Raises CommandUnknown."""
+        with _told():
+            (record,) = await self._fields(f"vc:rec:{command_id}", "command")
+        if record is None:
+            raise CommandUnknown(f"There is no command {command_id}.")
+        return COMMAND.validate_json(record)
+
+    async def settle(self, command_id: str, verdict: str) -> None:
+        """The command was followed or refused: it is not handed to a worker again."""
+        if not await self.run("SETTLE", command_id, verdict[:VERDICT_CHARS], RECORD_KEPT):
+            raise CommandUnknown(f"There is no command {command_id}.")
+
+    async def settled(self, command_id: str) -> str | None:
+        """The command's verdict; None: still open, or not known."""
+        with _told():
+            (verdict,) = await self._fields(f"vc:rec:{command_id}", "verdict")
+        return None if verdict is None else _text(verdict)
+
+    async def unsettled(self, older_than: float = 0, limit: int = 100) -> list[str]:
+        """Ids of commands that nobody settled within `older_than` seconds, oldest first."""
+        with _told():
+            ids = await self.redis.zrangebyscore(
+                "vc:commands", "-inf", time.time() - older_than, start=0, num=limit
+            )
+        return [_text(id_) for id_ in ids]
+
+    # Jobs
+
+    async def active_on(self, repository_id: int, issue: int) -> str | None:
+        """The issue's job that has not ended."""
+        with _told():
+            job_id = await self.redis.get(f"vc:issue:{repository_id}#{issue}")
+        return None if job_id is None else _text(job_id)
+
+    async def history(self, job_id: str, after: str = "0") -> list[tuple[str, JobEvent]]:
+        """The job's events after that event id, oldest first; empty for an unknown job."""
+        with _told():
+            entries = await self.redis.xrange(f"vc:events:{job_id}", min=f"({after}")
+        return _events(entries)
+
+    async def load(self, job_id: str) -> Job:
+        """The job as its events tell it. Raises JobUnknown."""
+        return (await self.read(job_id))[0]
+
+    async def read(self, job_id: str) -> tuple[Job, str]:
+        """The job and its last event's id, for `append(seen=…)`. Raises JobUnknown."""
+        events = await self.history(job_id)
+        if not events:
+            raise JobUnknown(f"There is no job {job_id}; it may have ended over a week ago.")
+        return fold(job_id, [event for _, event in events]), events[-1][0]
+
+    async def append(
+        self,
+        job_id: str,
+        events: Sequence[JobEvent],
+        *,
+        token: int | None = None,
+        seen: str | None = None,
+        cause: str = "",
+        run: bool = False,
+    ) -> str:
+        """Adds events to the job, all or none, and returns the last one's id.
+
+        `token`: the caller holds the job's lease with it. `seen`: the last event's id when the
+        caller decided. `cause`: a command's id; a second append with the same cause does nothing.
+        `run`: queue the job for a worker in the same step. A Finished frees the issue.
+
+        Raises LeaseLost (another worker holds the job, or it was ended over this one's head),
+        Conflict (something happened after `seen`), JobUnknown.
+        """
+        if not events:
+            raise ValueError("there is nothing to append")
+        answer, last = await self.run(
+            "APPEND",
+            job_id,
+            "" if token is None else str(token),
+            seen or "",
+            os.urandom(6).hex(),
+            cause,
+            _ms(),
+            "1" if run else "",
+            payload("run", job_id),
+            ENTRY_KEPT_MS,
+            NOTES_KEPT,
+            RECORD_KEPT,
+            JOURNAL_KEPT,
+            *(part for event in events for part in (_mark(event), _dump_event(event))),
+        )
+        match _text(answer):
+            case "ok":
+                return _text(last)
+            case "lost":
+                raise LeaseLost(f"Job {job_id} is no longer this worker's.")
+            case "conflict":
+                raise Conflict(f"Job {job_id} changed meanwhile; read it again.")
+            case _:
+                raise JobUnknown(f"There is no job {job_id}; it may have ended over a week ago.")
+
+    async def caused(self, job_id: str, command_id: str) -> bool:
+        """Whether an append with this cause was made: a command half settled before a crash."""
+        with _told():
+            (event_id,) = await self._fields(f"vc:rec:{job_id}", f"did:{command_id}")
+        return event_id is not None
+
+    async def follow(self, job_id: str, after: str = "0") -> AsyncIterator[tuple[str, JobEvent]]:
+        """The job's events after that id as they happen, up to its Finished.
+
+        Raises JobUnknown. Each follower holds a connection of the pool while it waits.
+        """
+        key = f"vc:events:{job_id}"
+        while True:
+            with _told():
+                done, last = await self._fields(f"vc:rec:{job_id}", "done", "last")
+                if last is None:
+                    raise JobUnknown(f"There is no job {job_id}; it may have ended long ago.")
+                # Shorter than the pool's socket timeout, which would take silence for a dead peer.
+                answer = await self.redis.xread({key: after}, block=1 if done else 3_000)
+            for _, entries in answer or []:
+                for event_id, event in _events(entries):
+                    after = event_id
+                    yield event_id, event
+                    if isinstance(event, Finished):
+                        return
+            if done and not answer:
+                return
+
+    async def enqueue_run(self, job_id: str) -> None:
+        """Queues the job for a worker, unless it waits in the queue already. Raises JobUnknown."""
+        if not await self.run("ENQUEUE", job_id, _ms(), payload("run", job_id), ENTRY_KEPT_MS):
+            raise JobUnknown(f"There is no job {job_id}; it may have ended over a week ago.")
+
+    async def wanted(self, job_id: str) -> bool:
+        """Whether the job exists and has not ended, so that its sandbox must live."""
+        with _told():
+            last, done = await self._fields(f"vc:rec:{job_id}", "last", "done")
+        return last is not None and done is None
+
+    async def jobs(
+        self,
+        limit: int = 50,
+        *,
+        repository_ids: Iterable[int] | None = None,
+        actor_id: int | None = None,
+    ) -> list[Job]:
+        """Jobs of all, of those repositories or of that actor, newest first."""
+        if repository_ids is not None:
+            indexes = [f"vc:jobs:repository:{id_}" for id_ in repository_ids]
+        else:
+            indexes = ["vc:jobs" if actor_id is None else f"vc:jobs:actor:{actor_id}"]
+        at: dict[str, float] = {}
+        with _told():
+            for index in indexes:
+                for job_id, score in await self.redis.zrevrange(
+                    index, 0, limit - 1, withscores=True
+                ):
+                    at[_text(job_id)] = score
+        found: list[Job] = []
+        for job_id in sorted(at, key=lambda id_: at[id_], reverse=True):
+            if len(found) == limit:
+                break
+            try:
+                job = await self.load(job_id)
+            except JobUnknown:  # its time is over; the indexes forget it here
+                with _told():
+                    for index in indexes:
+                        await self.redis.zrem(index, job_id)
+                continue
+            if actor_id is None or job.command.actor.id == actor_id:
+                found.append(job)
+        return found
+
+    # The journal: conversations as the model's API takes them, so that a job can be resumed
+
+    async def journal_add(
+        self, job_id: str, conversation: str, message: Message, token: int
+    ) -> None:
+        """Raises LeaseLost, and JournalFull beyond 8 MB (compressed) a job."""
+        packed = zlib.compress(json.dumps(message, ensure_ascii=False).encode())
+        answer = await self.run(
+            "JOURNAL",
+            job_id,
+            str(token),
+            os.urandom(6).hex(),
+            conversation.encode() + b"\0" + packed,
+            JOURNAL_BYTES,
+            JOURNAL_KEPT,
+        )
+        match _text(answer):
+            case "lost":
+                raise LeaseLost(f"Job {job_id} is no longer this worker's.")
+            case "full":
+                raise JournalFull(
+                    "This job's conversation grew beyond what is kept to resume it after a crash."
+                )
+
+    async def journal(self, job_id: str, conversation: str) -> list[Message]:
+        """The conversation's messages, in order; empty a day after the job's end."""
+        with _told():
+            entries = await self._await(self.redis.lrange(f"vc:journal:{job_id}", 0, -1))
+        messages: list[Message] = []
+        for entry in entries:
+            name, _, packed = entry[12:].partition(b"\0")  # 12: the hex digits of one append
+            if name == conversation.encode():
+                messages.append(json.loads(zlib.decompress(packed)))
+        return messages
+
+    # Small receipts
+
+    async def remember(self, key: str, value: str, seconds: float) -> str:
+        """Keeps `value` unless there is one already; returns the one that stands."""
+        with _told():
+            await self.redis.set(f"vc:memo:{key}", value, nx=True, px=int(seconds * 1000))
+            standing = await self.redis.get(f"vc:memo:{key}")
+        return value if standing is None else _text(standing)
+
+    async def recall(self, key: str) -> str | None:
+        """What was remembered, while it is."""
+        with _told():
+            value = await self.redis.get(f"vc:memo:{key}")
+        return None if value is None else _text(value)
+
+    async def _fields(self, key: str, *fields: str) -> list[bytes | None]:
+        return cast(list[bytes | None], await self._await(self.redis.hmget(key, list(fields))))
+
+    @staticmethod
+    async def _await(answer: Awaitable[Any] | Any) -> Any:
+        return await answer  # redis-py types its commands for both of its clients
+
+
+def payload(kind: Kind, id_: str) -> bytes:
+    """What arq finds under an entry: a call of our one function."""
+    return serialize_job(ENTRY_FUNCTION, (kind, id_), {}, None, _ms(), serializer=_to_json) or b""
+
+
+def _mark(event: JobEvent) -> str:
+    """What the record must learn of an event."""
+    match event:
+        case Noted():
+            return "note"
+        case Planned(waits=True):
+            return "waits"
+        case Planned() | Approved() | StepCommitted() | StepSkipped():
+            return "progress"
+        case CancelAsked():
+            return "cancel"
+        case Finished():
+            return "end"
+        case _:
+            return ""
+
+
+def _dump_event(event: JobEvent) -> bytes:
+    return EVENT.dump_json(event)
+
+
+def _events(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, JobEvent]]:
+    return [(_text(id_), EVENT.validate_json(fields[b"e"])) for id_, fields in entries]
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode() if isinstance(raw, bytes) else raw
+
+
+def _ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Redis's errors in our words."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise StoreFull(
+            "There is no room left to keep this; the operator must give Redis more memory."
+        ) from error
+    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        raise StoreUnreachable("The job store (Redis) does not answer; try again soon.") from error

@@ -1,0 +1,98 @@
+"""Repairs, every few seconds, by one worker at a time: what a crash left lying is picked up.
+
+Deliveries that nobody parsed, commands and jobs whose queue entry is gone, sandboxes whose job is.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from redis.exceptions import RedisError
+
+from jobs.commands import Command
+from jobs.queue.errors import QueueError
+from jobs.queue.store import ENTRY_KEPT_MS, Delivery, Kind, Store, payload
+
+log = structlog.get_logger()
+
+Parse = Callable[[Delivery], Command | str]
+Wanted = Callable[[str], Awaitable[bool]]
+
+SWEEP_SECONDS = 5.0
+PARSE_GRACE = 3.0  # the front door parses at once; only after this is it taken for dead
+PARSE_TRIES = 3
+SANDBOXES_SECONDS = 60.0
+
+
+async def sweep_for_ever(
+    store: Store,
+    parse: Parse | None,
+    swept: Callable[[Wanted], Awaitable[object]] | None,
+    *,
+    every: float = SWEEP_SECONDS,
+) -> None:
+    """Sweeps until cancelled. What fails is logged and tried again with the next round."""
+    while True:
+        try:
+            if await _mine(store, "sweep", every):
+                await sweep(store, parse)
+        except (RedisError, QueueError) as error:
+            log.warning("sweep_failed", error=str(error))
+        if swept is not None:
+            await _sweep_sandboxes(store, swept)
+        await asyncio.sleep(every)
+
+
+async def sweep(store: Store, parse: Parse | None, grace: float = PARSE_GRACE) -> list[str]:
+    """One round; returns the ids of jobs and commands that were put back on the queue."""
+    if parse is not None:
+        for delivery in await store.unparsed(grace):
+            await _submit(store, parse, delivery)
+    return [
+        *await _restore(store, "vc:commands", "settle"),
+        *await _restore(store, "vc:active", "run"),
+    ]
+
+
+async def _submit(store: Store, parse: Parse, delivery: Delivery) -> None:
+    try:
+        parsed = parse(delivery)
+    except Exception as error:  # one that breaks the parser must not stop the others
+        log.exception("delivery_unreadable", delivery=delivery.guid)
+        if await store.count_try(delivery.guid) >= PARSE_TRIES:
+            await store.settle_delivery(delivery.guid, f"unreadable: {type(error).__name__}")
+        return
+    if isinstance(parsed, str):
+        await store.settle_delivery(delivery.guid, parsed)
+        return
+    submitted = await store.submit(parsed, time.time())
+    await store.settle_delivery(delivery.guid, f"command {submitted.command_id}")
+    log.info("delivery_recovered", delivery=delivery.guid, command=submitted.command_id)
+
+
+async def _restore(store: Store, open_set: str, kind: Kind) -> list[str]:
+    ids = [raw.decode() for raw in await store.redis.zrange(open_set, 0, -1)]
+    restored: list[str] = []
+    for at in range(0, len(ids), 500):
+        pairs = [part for id_ in ids[at : at + 500] for part in (id_, payload(kind, id_))]
+        now_ms = time.time_ns() // 1_000_000
+        answer = await store.run("RESTORE", open_set, now_ms, ENTRY_KEPT_MS, *pairs)
+        restored += [raw.decode() for raw in answer]
+    if restored:
+        log.warning("entries_restored", ids=restored)
+    return restored
+
+
+async def _sweep_sandboxes(store: Store, swept: Callable[[Wanted], Awaitable[object]]) -> None:
+    try:
+        if await _mine(store, "sandboxes", SANDBOXES_SECONDS):
+            await swept(store.wanted)
+    except Exception:  # the provider may be away; sandboxes also die by their own time limit
+        log.exception("sandboxes_not_swept")
+
+
+async def _mine(store: Store, what: str, seconds: float) -> bool:
+    """Whether this worker does that round: one worker in each period."""
+    px = int(seconds * 900)
+    return bool(await store.redis.set(f"vc:turn:{what}", "1", nx=True, px=px))

@@ -1,0 +1,98 @@
+"""What a worker does with an entry of the queue: settle a command or run a job.
+
+The work itself is handed in by whoever composes the service.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from arq.worker import Retry, RetryJob, func
+
+from jobs.queue.lease import Lease, LeasedWorker
+from jobs.queue.store import ENTRY_FUNCTION, Store
+from jobs.queue.sweep import SWEEP_SECONDS, Parse, Wanted, sweep_for_ever
+
+log = structlog.get_logger()
+
+TRIES = 3  # claims without progress, before the job is failed instead
+LAST_WORD_TRIES = 20  # with pauses up to five minutes: GitHub may be away for an hour
+UNKNOWN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What is done with entries. Each may be called again after a crash in its middle.
+
+    A handler that raises is called again, later and later; after three attempts without progress
+    `poisoned` or `given_up` is called instead.
+    """
+
+    settle: Callable[[str], Awaitable[None]]  # follow or refuse this command, then Store.settle it
+    # Work on the job, whatever state it is in: an ended one gets its last word said again, one that
+    # waits for approval gets nothing. Cancelled from outside: see Lease.cancelled.
+    run: Callable[[Lease], Awaitable[None]]
+    poisoned: Callable[[Lease], Awaitable[None]]  # end the job as failed: it kills its workers
+    given_up: Callable[[str], Awaitable[None]]  # tell the command's person; it is settled after
+    parse: Parse | None = None  # deliveries that the front door stored and did not get to parse
+    swept: Callable[[Wanted], Awaitable[object]] | None = None  # kill sandboxes of unwanted jobs
+
+
+def make_worker(
+    store: Store,
+    handlers: Handlers,
+    *,
+    concurrency: int = 10,
+    per_group: int = 5,
+    lease_seconds: float = 10,
+    sweep_seconds: float = SWEEP_SECONDS,
+    handle_signals: bool = True,
+) -> LeasedWorker:
+    """A worker for `await worker.async_run()`, made inside the running loop.
+
+    `concurrency`: jobs at a time; commands have slots of their own. `per_group`: jobs at a time of
+    one installation, over all workers. `lease_seconds`: how long a killed worker keeps its jobs.
+    """
+
+    async def act(ctx: dict[Any, Any], kind: str, id_: str) -> None:
+        lease = worker.leases[ctx["job_id"]]
+        try:
+            await _act(store, handlers, lease, kind, id_)
+        except (Retry, RetryJob):
+            raise
+        except Exception as error:
+            log.exception("attempt_failed", id=id_, attempt=lease.attempt)
+            raise Retry(defer=min(2**lease.attempt, 300)) from error
+
+    return (
+        worker := LeasedWorker(
+            store,
+            func(act, name=ENTRY_FUNCTION),
+            concurrency=concurrency,
+            per_group=per_group,
+            lease_seconds=lease_seconds,
+            handle_signals=handle_signals,
+            background=lambda: sweep_for_ever(
+                store, handlers.parse, handlers.swept, every=sweep_seconds
+            ),
+        )
+    )
+
+
+async def _act(store: Store, handlers: Handlers, lease: Lease, kind: str, id_: str) -> None:
+    match kind:
+        case "settle" if lease.attempt > TRIES:
+            await handlers.given_up(id_)
+            await store.settle(id_, f"given up after {TRIES} attempts")
+        case "settle":
+            await handlers.settle(id_)
+        case "run" if lease.attempt > TRIES and await store.wanted(id_):
+            await handlers.poisoned(lease)
+        case "run" if lease.attempt > LAST_WORD_TRIES:
+            log.error("last_word_unsaid", job=id_)
+        case "run":
+            await handlers.run(lease)
+        case _:  # of another version; its worker will know
+            lease.counts = False
+            raise Retry(defer=UNKNOWN_SECONDS)

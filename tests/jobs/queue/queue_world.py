@@ -1,0 +1,66 @@
+"""Commands and events to fill a store with, and ways to wait for what it comes to."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+from agent.plan import Plan, Step
+from jobs.commands import Actor, Issue, Repository, StartJob
+from jobs.events import Approved, CancelAsked, Finished, Planned
+from jobs.queue.store import Store, job_id_of
+
+ANN = Actor(7, "ann")
+REPOSITORY = Repository(installation_id=11, id=22, name="ann/clock", private=False)
+PLAN = Plan("Fix the clock", "It is late.", (Step("fix", "Fix it", "so that it is on time"),))
+
+
+def start(
+    key: str, issue: int | None = 1, installation: int = 11, repository: int = 22
+) -> StartJob:
+    return StartJob(
+        key,
+        ANN,
+        Repository(installation, repository, "ann/clock", private=False),
+        "fix the clock",
+        plan_only=False,
+        issue=None if issue is None else Issue(issue, "The clock is late"),
+    )
+
+
+def planned(waits: bool) -> Planned:
+    return Planned(time.time(), PLAN, PLAN.digest("a" * 40, Decimal(5)), waits)
+
+
+def approved() -> Approved:
+    return Approved(time.time(), ANN, PLAN.digest("a" * 40, Decimal(5)))
+
+
+def cancel_asked() -> CancelAsked:
+    return CancelAsked(time.time(), ANN)
+
+
+def finished() -> Finished:
+    return Finished(time.time(), "succeeded", "Done.")
+
+
+async def make_job(store: Store, key: str, issue: int | None = None, installation: int = 11) -> str:
+    """A job whose command is settled and that waits in the queue for its first run."""
+    submitted = await store.submit(start(key, issue, installation), time.time())
+    await store.settle(submitted.command_id, "followed")
+    await store.enqueue_run(job_id_of(key))
+    return job_id_of(key)
+
+
+async def fence_of(store: Store, id_: str) -> int:
+    """The token of the record's last claim."""
+    return int(await store.redis.execute_command("HGET", f"vc:rec:{id_}", "fence"))
+
+
+async def eventually(
+    true: Callable[[], Awaitable[object]], seconds: float = 30, every: float = 0.02
+) -> None:
+    """Waits for a state that another process brings about; fails when it never comes."""
+    async with asyncio.timeout(seconds):
+        while not await true():  # noqa: ASYNC110 another process cannot set an event of ours
+            await asyncio.sleep(every)
