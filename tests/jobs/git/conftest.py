@@ -1,0 +1,3 @@
+from git_world import bare, checkout, server
+
+__all__ = ["bare", "checkout", "server"]
