@@ -5,10 +5,9 @@ Source: https://docs.github.com/rest
 
 import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -32,6 +31,18 @@ from jobs.forge.errors import (
     Uninstalled,
     ValidationRefused,
 )
+from jobs.forge.facts import (
+    Action,
+    Bot,
+    CommentRef,
+    Conclusion,
+    Guard,
+    IssueFacts,
+    PullRef,
+    RepositoryFacts,
+    Said,
+    Status,
+)
 from jobs.forge.tokens import AppSettings, Token, Tokens
 
 # All that the App ever asks for, and each token for one repository only. No workflows.
@@ -44,71 +55,7 @@ PERMISSIONS = {
 }
 PAGES = 50  # of a hundred comments each, the most that are searched for ours
 
-Guard = Callable[[], Awaitable[None]]
-Status = Literal["queued", "in_progress", "completed"]
-Conclusion = Literal["success", "neutral", "failure", "cancelled", "action_required"]
 T = TypeVar("T", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Bot:
-    """The account that the App acts as."""
-
-    id: int
-    login: str  # "slug[bot]"
-    email: str  # its noreply address, by which commits are linked to it
-
-
-@dataclass(frozen=True, slots=True)
-class RepositoryFacts:
-    id: int
-    name: str  # "owner/name", as it is now
-    private: bool
-    default_branch: str
-    clone_url: str  # https, without credentials
-    archived: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A comment of somebody else's, as raw as it is."""
-
-    login: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
-class IssueFacts:
-    number: int
-    title: str
-    body: str
-    state: str  # "open" or "closed"
-    locked: bool
-    author: str  # login; "ghost" for a deleted account
-    is_pull: bool
-    comments: tuple[Said, ...]  # the latest, in their order, without our own
-
-
-@dataclass(frozen=True, slots=True)
-class CommentRef:
-    id: int
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class PullRef:
-    number: int
-    url: str
-    open: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """A button on a completed check run. GitHub's limits: 20, 40 and 20 characters, three a run."""
-
-    label: str
-    description: str
-    identifier: str
 
 
 class GitHub:

@@ -1,0 +1,477 @@
+"""Everything that we say on GitHub: `Job` to Markdown, one function per message. Pure.
+
+Each is a complete rendering from the job alone, so that any worker can write it again. What is not
+our own wording goes through encode.py.
+"""
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+from agent.plan import Plan, Step
+from jobs.events import Finished, StepCommitted
+from jobs.forge import proof
+from jobs.forge.encode import cell_code, code, fence, inline, one_line, plain, plain_lines, prose
+from jobs.forge.encode import quote as quoted
+from jobs.forge.pieces import beside, bullets, cost, count, duration, together, watch_url
+from jobs.job import Job
+
+SHORT = 7  # digits of a commit's sha that GitHub makes a link of
+ROWS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class CheckText:
+    title: str  # plain text
+    summary: str
+    text: str
+
+
+# ── the comment on the issue ──────────────────────────────────────────────────────────────────────
+
+
+def issue_comment(job: Job, public_url: str | None = None) -> str:
+    """The one comment on the issue, in every state: whoever asked, and all who follow, see it."""
+    if job.end is not None:
+        parts = _ended(job, job.end)
+    elif job.state == "awaiting_approval" and job.plan is not None:
+        parts = [
+            "### A plan is waiting for your word",
+            *plan_text(job.plan),
+            f"To go on: `/vibecode accept {job.digest[:8]}`. To drop it: `/vibecode stop`.",
+        ]
+    elif job.plan is None:
+        parts = [_before_the_plan(job), _note(job)]
+    else:
+        parts = [
+            _heading(job, job.plan),
+            inline(job.plan.title, 200),
+            checklist(job, job.plan),
+            *_now(job),
+        ]
+    return together([_asked(job), *parts], end=_footer(job, public_url))
+
+
+def _asked(job: Job) -> str:
+    return f"{inline(job.command.actor.login, 60)} asked:\n{quoted(job.command.text, 1_500)}"
+
+
+def _before_the_plan(job: Job) -> str:
+    if job.state == "queued":
+        return "### Queued\n\nWork begins as soon as a worker is free."
+    if not job.branch:
+        return "### Getting the code"
+    return f"### Planning\n\nReading the code at {job.base_sha[:SHORT]}, {code(job.base, 200)}."
+
+
+def _heading(job: Job, plan: Plan) -> str:
+    if job.state == "queued":
+        by = f" {inline(job.approved_by.login, 60)} accepted the plan." if job.approved_by else ""
+        return f"### Queued\n\nWork goes on as soon as a worker is free.{by}"
+    if job.cancelled_by is not None:
+        return f"### Stopping, as {inline(job.cancelled_by.login, 60)} asked"
+    if job.state == "publishing":
+        return "### Finishing the pull request"
+    return f"### Working: step {max(job.step, 1)} of {len(plan.steps)}"
+
+
+def _now(job: Job) -> list[str]:
+    """What is happening at this moment: the last words, the last command, the pull request."""
+    parts = [_note(job)]
+    if job.runs:
+        parts.append(f"Last command: {code(job.runs[-1].command, 300)} ({_exit(job)})")
+    if job.pull is not None:
+        parts.append(f"Draft pull request: #{job.pull.number}")
+    return parts
+
+
+def _note(job: Job) -> str:
+    return f"*Now:* {inline(job.note, 300)}" if job.note else ""
+
+
+def _exit(job: Job) -> str:
+    run = job.runs[-1]
+    took = duration(run.seconds)
+    return f"killed after {took}" if run.exit_code is None else f"exit {run.exit_code} in {took}"
+
+
+def _ended(job: Job, end: Finished) -> list[str]:
+    said = prose(end.summary, 4_000)
+    if end.outcome == "succeeded" and not job.commits:
+        return ["### Nothing was changed", said, "So there is no pull request."]
+    where = _kept(job)
+    steps = checklist(job, job.plan) if job.plan is not None and job.commits else ""
+    match end.outcome:
+        case "succeeded":
+            pull = f": draft pull request #{job.pull.number}" if job.pull else ""
+            tests = verdict(job)
+            return [f"### Done{pull}", said, steps, tests, not_done(job)]
+        case "failed":
+            heading = "### This did not work"
+        case "stopped":
+            heading = "### Stopped at a limit"
+        case "cancelled":
+            heading = "### Stopped on request"
+    return [heading, said, where, steps, not_done(job), _again(job)]
+
+
+def _kept(job: Job) -> str:
+    if not job.commits:
+        return "Nothing was pushed."
+    commits = count(len(job.commits), "commit")
+    if job.pull is not None:
+        return f"What was done until then is kept: {commits} in #{job.pull.number}."
+    return f"What was done until then is kept: {commits} on branch {code(job.branch, 200)}."
+
+
+def _again(job: Job) -> str:
+    if job.issue is None:
+        return ""
+    return "To try again, comment `/vibecode` with what to do."
+
+
+# ── the plan ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def plan_text(it: Plan) -> list[str]:
+    """A plan for the person who decides on it: what, why, in which steps, and what not."""
+    steps = "\n".join(_plan_step(number, step) for number, step in enumerate(it.steps, 1))
+    parts = [f"**{inline(it.title, 200)}**", prose(it.summary, 4_000)]
+    if it.root_cause:
+        parts += [f"**Cause.** {beside(prose(it.root_cause, 2_000))}", _evidence(it)]
+    parts += ["**Steps**", steps]
+    if it.verification:
+        parts.append(bullets("How it will be verified", it.verification, 300, as_code=True))
+    parts += [bullets("Risks", it.risks), bullets("Left out on purpose", it.out_of_scope)]
+    if it.questions:
+        lines = []
+        for question in it.questions[:10]:
+            line = f"- {inline(question.text, 500)}"
+            if question.options:
+                line += " (" + " / ".join(inline(o, 100) for o in question.options[:6]) + ")"
+            if question.default:
+                line += f" Without an answer: {inline(question.default, 200)}."
+            lines.append(line)
+        parts.append("**Questions**\n" + "\n".join(lines))
+    return parts
+
+
+def _plan_step(number: int, step: Step) -> str:
+    lines = [f"{number}. **{inline(step.title, 200)}**  "]
+    if step.intent:
+        lines.append(f"   {inline(step.intent, 800)}  ")
+    if step.files:
+        files = ", ".join(code(path, 150) for path in step.files[:10])
+        more = f" and {len(step.files) - 10} more" if len(step.files) > 10 else ""
+        lines.append(f"   Files: {files}{more}  ")
+    if step.done_when:
+        lines.append(f"   Done when: {inline(step.done_when, 300)}")
+    return "\n".join(lines).rstrip()
+
+
+def _evidence(it: Plan) -> str:
+    places = ", ".join(code(place, 200) for place in it.evidence[:10])
+    return f"Seen in {places}." if places else ""
+
+
+def checklist(job: Job, plan: Plan) -> str:
+    """The steps with their marks: ✓ committed, ▸ in work, ○ to come, – nothing to change, ✗ not."""
+    commits = {commit.number: commit for commit in job.commits}
+    lines = []
+    for number, step in enumerate(plan.steps, 1):
+        commit = commits.get(number)
+        sha = f" {commit.sha[:SHORT]}" if commit else ""
+        lines.append(f"- {_mark(job, number, commit)} {inline(step.title, 200)}{sha}")
+    return "\n".join(lines)
+
+
+def _mark(job: Job, number: int, commit: StepCommitted | None) -> str:
+    if commit is not None:
+        return "✓"
+    if number < job.step:
+        return "–"
+    if job.end is not None:
+        if job.end.outcome == "succeeded":
+            return "–"
+        return "✗" if number == job.step else "○"
+    return "▸" if number == job.step and job.state == "running" else "○"
+
+
+# ── the pull request ──────────────────────────────────────────────────────────────────────────────
+
+
+def pull_title(job: Job) -> str:
+    """The pull request's title; a squashed merge makes it a commit's subject."""
+    title = job.plan.title if job.plan else job.command.text
+    return plain(title, 200) or f"Changes by job {job.id}"
+
+
+def pull_body(job: Job, public_url: str | None = None) -> str:
+    """The pull request's description: what a reviewer needs, and nothing that was not seen."""
+    return together(
+        [
+            _closes(job),
+            _progress(job),
+            prose(job.plan.summary, 4_000) if job.plan else "",
+            _cause(job),
+            steps_table(job),
+            tests_table(job),
+            not_done(job),
+            bullets("Risks", job.plan.risks) if job.plan else "",
+            bullets("Left out on purpose", job.plan.out_of_scope) if job.plan else "",
+            _continue(job),
+        ],
+        end=_footer(job, public_url),
+    )
+
+
+def _closes(job: Job) -> str:
+    """A merge closes the issue only where all of it was done."""
+    if job.issue is None:
+        return ""
+    whole = job.end is None or (job.end.outcome == "succeeded" and not job.end.not_done)
+    return f"{'Closes' if whole else 'Part of'} #{job.issue.number}"
+
+
+def _progress(job: Job) -> str:
+    if job.end is None:
+        steps = len(job.plan.steps) if job.plan else 0
+        return f"> Work goes on: {len(job.commits)} of {count(steps, 'step')} committed."
+    if job.end.outcome == "succeeded":
+        return ""
+    heading = {
+        "failed": "This is not finished: something went wrong.",
+        "stopped": "This is not finished: a limit was reached.",
+        "cancelled": "This is not finished: it was stopped on request.",
+    }[job.end.outcome]
+    return f"> {heading}\n{quoted(job.end.summary, 1_000)}"
+
+
+def _cause(job: Job) -> str:
+    if job.plan is None or not job.plan.root_cause:
+        return ""
+    cause = f"### Why\n\n{prose(job.plan.root_cause, 2_000)}"
+    evidence = _evidence(job.plan)
+    return f"{cause}\n\n{evidence}" if evidence else cause
+
+
+def steps_table(job: Job) -> str:
+    """Steps and their commits, side by side."""
+    rows = ["### What changed", "", "| Step | Commit | Files | Lines |", "|---|---|---|---|"]
+    for commit in job.commits[:ROWS]:
+        files = ", ".join(cell_code(path, 120) for path in commit.files[:4])
+        more = f" and {len(commit.files) - 4} more" if len(commit.files) > 4 else ""
+        rows.append(
+            f"| {commit.number}. {inline(commit.subject, 120)} | {commit.sha[:SHORT]} "
+            f"| {files}{more} | +{commit.added} −{commit.deleted} |"
+        )
+    return "\n".join(rows) if job.commits else ""
+
+
+def tests_table(job: Job) -> str:
+    """The tests that were really run: command, exit code, time, and the state they ran against."""
+    runs = proof.tests(job)
+    heading = "### Tests that were really run"
+    if not runs:
+        return f"{heading}\n\nNone. Nothing about this change was verified by running it."
+    rows = [heading, ""]
+    for failed, passed in proof.mended(job)[:5]:
+        rows += [
+            f"- {code(passed.run.command, 300)} **failed before** ({_against(job, failed)}, "
+            f"{_code(failed)}) and **passes after** ({_against(job, passed)}).",
+        ]
+    if len(rows) > 2:
+        rows.append("")
+    rows += ["| Command | Exit | Time | Ran against |", "|---|---|---|---|"]
+    left_out = max(0, len(runs) - ROWS)
+    rows += [
+        f"| {cell_code(test.run.command, 300)} | {_code(test)} | {duration(test.run.seconds)} "
+        f"| {_against(job, test)} |"
+        for test in runs[left_out:]
+    ]
+    if left_out:
+        rows += ["", f"{left_out} earlier runs are left out."]
+    return "\n".join(rows)
+
+
+def _code(test: proof.TestRun) -> str:
+    return "killed" if test.run.exit_code is None else f"exit {test.run.exit_code}"
+
+
+def _against(job: Job, test: proof.TestRun) -> str:
+    if test.base:
+        return f"base {test.against[:SHORT]}"
+    if test.against:
+        last = " (last)" if test.against == job.head_sha and len(job.commits) > 1 else ""
+        return f"{test.against[:SHORT]}{last}"
+    return "uncommitted state"
+
+
+def verdict(job: Job) -> str:
+    """One line about the tests, as short as it can honestly be."""
+    runs = proof.tests(job)
+    if not runs:
+        return "No tests were run, so nothing is verified."
+    pairs = proof.mended(job)
+    if proof.verified(job):
+        line = f"Tests pass on the last commit, {job.head_sha[:SHORT]}."
+        if pairs:
+            line += f" {code(pairs[0][1].run.command, 200)} failed before and passes now."
+        return line
+    if any(test.against == job.head_sha and not test.base for test in runs):
+        return f"Not all tests pass on the last commit, {job.head_sha[:SHORT]}."
+    return "Tests were run, but not on the last commit."
+
+
+def not_done(job: Job) -> str:
+    """What remains, from the agent's own list and from the steps that have no commit."""
+    if job.end is None:
+        return ""
+    left = list(job.end.not_done)
+    if job.plan is not None and job.end.outcome != "succeeded":
+        committed = {commit.number for commit in job.commits}
+        steps = enumerate(job.plan.steps, 1)
+        left += [step.title for number, step in steps if number not in committed]
+    return bullets("Not done", list(dict.fromkeys(left)))
+
+
+def _continue(job: Job) -> str:
+    thread = f"on #{job.issue.number}" if job.issue else "on an issue"
+    if job.end is None:
+        return f"To stop, comment `/vibecode stop` {thread}."
+    return (
+        f"To go on: push to {code(job.branch, 200)} yourself, or comment `/vibecode` with what is "
+        f"missing {thread}. Nothing is pushed here any more by this job."
+    )
+
+
+def pull_comment(job: Job, public_url: str | None = None) -> str:
+    """The one comment on the pull request: how far the work is, for those who review."""
+    if job.end is not None:
+        parts = _ended(job, job.end)
+    elif job.plan is not None:
+        parts = [_heading(job, job.plan), checklist(job, job.plan), *_now(job)[:-1]]
+    else:
+        parts = [_before_the_plan(job)]
+    return together(parts, end=_footer(job, public_url))
+
+
+# ── the Checks tab ────────────────────────────────────────────────────────────────────────────────
+
+
+def check(job: Job) -> CheckText:
+    """The check run on the last commit, for who looks whether this can be merged."""
+    steps = checklist(job, job.plan) if job.plan else ""
+    summary = together([_check_summary(job), steps, not_done(job)], end=cost(job))
+    output = []
+    for run in reversed(job.runs[-5:]):
+        code_line = "killed by its time limit" if run.exit_code is None else f"exit {run.exit_code}"
+        output += [
+            f"{code(run.command, 300)}: {code_line} in {duration(run.seconds)}",
+            fence(run.output_tail, 2_000, "text", tail=True) if run.output_tail.strip() else "",
+        ]
+    last = ["### Last commands", *output] if output else []
+    return CheckText(_check_title(job), summary, together([tests_table(job), *last]))
+
+
+def _check_title(job: Job) -> str:
+    if job.end is None:
+        if job.plan is None or not job.step:
+            return "Work goes on"
+        step = job.plan.steps[min(job.step, len(job.plan.steps)) - 1]
+        return plain(f"Step {job.step} of {len(job.plan.steps)}: {step.title}", 120)
+    commits = count(len(job.commits), "commit")
+    match job.end.outcome:
+        case "succeeded":
+            if proof.verified(job):
+                return f"{commits}, tests pass" + (", not all done" if job.end.not_done else "")
+            tested = proof.tests(job)
+            return f"{commits}, not verified" if not tested else f"{commits}, not fully verified"
+        case "failed":
+            return f"Failed after {commits}"
+        case "stopped":
+            return f"Stopped at a limit after {commits}"
+        case "cancelled":
+            return f"Stopped on request after {commits}"
+
+
+def _check_summary(job: Job) -> str:
+    if job.end is None:
+        return _note(job) or "Work goes on."
+    return f"{prose(job.end.summary, 4_000)}\n\n{verdict(job)}"
+
+
+def superseded(commit: StepCommitted) -> CheckText:
+    """The check run on a commit that is not the last one any more."""
+    return CheckText(
+        "Superseded", f"This commit is step {commit.number}; the work went on after it.", ""
+    )
+
+
+# ── replies ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def refusal(reason: str) -> str:
+    """Why we do not do what was asked; seen by whoever asked, under their comment."""
+    return prose(reason, 4_000)
+
+
+USAGE = """\
+| Comment | What happens |
+|---|---|
+| `/vibecode fix the flaky retry` | the work is planned and done; a draft pull request appears |
+| `/vibecode plan fix the flaky retry` | only a plan, which waits for your word |
+| `/vibecode accept` | go on with the plan that waits here |
+| `/vibecode stop` | stop; commits are kept |
+| `/vibecode help` | this list |"""
+
+
+def explanation(said: str, problem: str) -> str:
+    """What we understand, for somebody who asked for help or wrote what is no command."""
+    if not problem:
+        return together(["This is what I understand:", USAGE])
+    heard = f"You wrote {code(said, 200)}." if said.strip() else ""
+    return together([prose(problem, 2_000), heard, USAGE])
+
+
+# ── commits ───────────────────────────────────────────────────────────────────────────────────────
+
+_TRAILER = re.compile(r"(?im)^(\s*[a-z]+(?:-[a-z]+)+):")
+
+
+def commit_message(job: Job, plan: Plan, number: int, summary: str, noreply: str) -> str:
+    """The commit of step `number`. `noreply`: the domain of GitHub's noreply addresses.
+
+    Trailers of our own say which step it is and who asked; ones in the model's words lose their
+    colon, or anybody could be named as an author.
+    """
+    step = plan.steps[number - 1]
+    subject = plain(step.title, 72) or f"Step {number}"
+    words = _TRAILER.sub(r"\1 ", plain_lines(summary or step.intent, 2_000))
+    body = "\n\n".join(_wrapped(block) for block in re.split(r"\n{2,}", words) if block.strip())
+    actor = job.approved_by or job.command.actor
+    trailers = (
+        f"Vibecode-Step: {number}/{len(plan.steps)} {_slug(step.id)}\n"
+        f"Co-authored-by: {actor.login} <{actor.id}+{actor.login}@{noreply}>"
+    )
+    return "\n\n".join(part for part in (subject, body, trailers) if part) + "\n"
+
+
+def _wrapped(block: str) -> str:
+    """A paragraph as one, a list line by line."""
+    lines = block.split("\n") if re.search(r"(?m)^[-*\d]", block) else [block]
+    return "\n".join(
+        textwrap.fill(line, 72, break_long_words=False, break_on_hyphens=False) for line in lines
+    )
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", one_line(text, 60)).strip("-")
+
+
+def _footer(job: Job, public_url: str | None) -> str:
+    stop = "" if job.end or job.issue is None else "`/vibecode stop` stops it"
+    url = watch_url(job, public_url)
+    link = f"[watch it live]({url})" if url else ""
+    line = " · ".join(part for part in (cost(job), link, stop) if part)
+    return f"<sub>{line}</sub>" if line else ""

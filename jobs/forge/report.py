@@ -1,0 +1,138 @@
+"""What people see of one job on GitHub, kept true while a worker owns it.
+
+All of it follows from the Job alone: a worker that takes over shows the same again, in the same
+comments, pull request and check runs.
+"""
+
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from jobs.events import Checked
+from jobs.forge import proof, render
+from jobs.forge.errors import GitHubUnreachable, Locked, Missing, RateLimited
+from jobs.forge.facts import Bot, Conclusion, Guard, PullRef
+from jobs.forge.github import Forge
+from jobs.forge.pieces import watch_url
+from jobs.job import Job
+
+CHECK = "vibecode"  # the check run's name, as a branch protection would require it
+SOONEST = 5.0  # seconds between two writes of mere progress, at the beginning of a job
+LATEST = 120.0  # and late in a long one
+LOOK_BACK = 3_600.0  # seconds before the request from which on our comment is looked for
+
+log = structlog.get_logger()
+
+
+class Report:
+    """One job's comments, pull request and check runs.
+
+    Progress is written every few seconds at most, and ever more seldom in a long job, because
+    GitHub allows an installation some 500 such writes an hour. A change of state is written at
+    once.
+    """
+
+    def __init__(self, forge: Forge, bot: Bot, public_url: str | None, guard: Guard) -> None:
+        self._forge = forge.guarded(guard)
+        self._public_url = public_url
+        self._state: object = None  # that GitHub shows
+        self._at = 0.0  # when it was last written to, monotonic
+        self._standing: dict[str, object] = {}  # what each place says now
+        self._shut: set[int] = set()  # threads that are locked or gone
+
+    async def show(self, job: Job) -> list[Checked]:
+        """Makes GitHub say what `job` says; the check runs that are new, to be recorded.
+
+        To be called after every event, and on a beat: what has not changed is not written again.
+        While the job runs, an outage or a rate limit only delays, and the next call catches up. At
+        its end they are raised, because nobody would come back.
+        """
+        state = (job.state, job.step, job.commits, job.pull, job.digest, job.cancelled_by)
+        if state == self._state and time.monotonic() - self._at < self._interval(job):
+            return []
+        new: list[Checked] = []
+        try:
+            await self._comment(job)
+            await self._describe(job)
+            await self._check(job, new)
+            self._state = state
+        except (GitHubUnreachable, RateLimited) as error:
+            if job.ended:
+                raise
+            log.warning("report_behind", job=job.id, why=str(error))
+        self._at = time.monotonic()
+        return new
+
+    async def pull(self, job: Job) -> PullRef:
+        """The job's pull request, opened where it is not there. Raises what `Forge.pull` does."""
+        body = render.pull_body(job, self._public_url)
+        ref = await self._forge.pull(
+            head=job.branch, base=job.base, title=render.pull_title(job), body=body
+        )
+        self._standing["body"] = body
+        return ref
+
+    def _interval(self, job: Job) -> float:
+        return min(LATEST, max(SOONEST, (time.time() - job.received_at) / 20))
+
+    async def _comment(self, job: Job) -> None:
+        if job.issue is not None:
+            text = render.issue_comment(job, self._public_url)
+            await self._say(job, job.issue.number, text)
+        if job.pull is not None:
+            await self._say(job, job.pull.number, render.pull_comment(job, self._public_url))
+
+    async def _say(self, job: Job, number: int, text: str) -> None:
+        place = f"#{number}"
+        if number in self._shut or self._standing.get(place) == text:
+            return
+        since = datetime.fromtimestamp(max(0.0, job.received_at - LOOK_BACK), UTC)
+        try:
+            await self._forge.comment(number, f"job:{job.id}", text, since)
+        except (Locked, Missing) as error:
+            # The work goes on: its pull request and its checks can still be seen.
+            log.warning("thread_shut", job=job.id, thread=number, why=str(error))
+            self._shut.add(number)
+        else:
+            self._standing[place] = text
+
+    async def _describe(self, job: Job) -> None:
+        if job.pull is not None:
+            body = render.pull_body(job, self._public_url)
+            if self._standing.get("body") != body:
+                await self.pull(job)
+
+    async def _check(self, job: Job, new: list[Checked]) -> None:
+        """The last commit's run says how it goes; those before it are over, as superseded."""
+        for commit in reversed(job.commits):
+            if commit.sha == job.head_sha:
+                await self._run(job, commit.sha, proof.conclusion(job), render.check(job), new)
+            else:
+                await self._run(job, commit.sha, "neutral", render.superseded(commit), new)
+
+    async def _run(
+        self,
+        job: Job,
+        sha: str,
+        verdict: Conclusion | None,
+        text: render.CheckText,
+        new: list[Checked],
+    ) -> None:
+        place = f"check {sha}"
+        if self._standing.get(place) == (verdict, text):
+            return
+        id = await self._forge.check(
+            name=CHECK,
+            head_sha=sha,
+            external_id=job.id,
+            status="in_progress" if verdict is None else "completed",
+            conclusion=verdict,
+            title=text.title,
+            summary=text.summary,
+            text=text.text,
+            details_url=watch_url(job, self._public_url),
+        )
+        if place not in self._standing and all(known.head_sha != sha for known in job.checks):
+            new.append(Checked(time.time(), id, sha))
+        self._standing[place] = (verdict, text)
