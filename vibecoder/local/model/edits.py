@@ -1,0 +1,166 @@
+"""How to turn one file into another with the agent's own tools, so that every byte is right."""
+
+import base64
+import re
+import shlex
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from vibecoder.local.model.script import Block, call
+
+# One argument of a process may hold 128 KiB on Linux (MAX_ARG_STRLEN); the shell adds its own.
+CHUNK = 90_000
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file as it lies in a release."""
+
+    content: bytes
+    executable: bool = False
+
+
+def calls(path: str, old: File | None, new: File | None) -> list[Block]:
+    """Tool calls, to be run in order, that make `old` at `path` into `new`. None: no such file."""
+    if new is None:
+        return [] if old is None else [_remove(path)]
+    made = [] if old and old.content == new.content else _content(path, old, new.content)
+    return [*made, *_mode(path, old, new)]
+
+
+def rewrite(path: str, old: File | None, new: File | None) -> list[Block]:
+    """The same, whatever became of the content of `old`: for when `calls` did not work."""
+    if new is None:
+        return [_remove(path)]
+    text = _plain(new.content)
+    whole = _bytes(path, new.content) if text is None else [_write(path, text)]
+    return [*whole, *_mode(path, old, new)]
+
+
+def _remove(path: str) -> Block:
+    return _run(f"rm -f -- {shlex.quote(path)}")
+
+
+def _write(path: str, text: str) -> Block:
+    return call("write_file", path=path, content=text)
+
+
+def _mode(path: str, old: File | None, new: File) -> list[Block]:
+    if new.executable == bool(old and old.executable):
+        return []
+    return [_run(f"chmod {'+' if new.executable else '-'}x -- {shlex.quote(path)}")]
+
+
+def _content(path: str, old: File | None, new: bytes) -> list[Block]:
+    text = _plain(new)
+    before = _plain(old.content) if old else ""
+    if text is None or before is None:
+        return _bytes(path, new)
+    replacements = list(_replacements(before, text)) if before and text else []
+    size = sum(len(found) + len(put) for found, put in replacements)
+    if not replacements or size > len(text):
+        return [_write(path, text)]
+    return [
+        call("edit", path=path, old_string=found, new_string=put) for found, put in replacements
+    ]
+
+
+def _plain(content: bytes) -> str | None:
+    """The text of a file that text tools cannot spoil: UTF-8, no byte order mark, no CR, no NUL.
+
+    Tools may keep a file's line endings and encoding as they find them, which is right for people
+    and wrong for someone who needs the very bytes.
+    """
+    if content.startswith(b"\xef\xbb\xbf") or b"\r" in content or b"\0" in content:
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _replacements(old: str, new: str) -> Iterator[tuple[str, str]]:
+    """(old_string, new_string) pairs, each unique in the text at the moment that it is applied."""
+    before, after = lines(old), lines(new)
+    now, shift = before.copy(), 0
+    for start, end, new_start, new_end in hunks(before, after):
+        put = after[new_start:new_end]
+        low, high = start + shift, end + shift
+        left, right = low, high
+        while not _unique("".join(now[left:right]), "".join(now)):
+            left, right = max(left - 1, 0), min(right + 1, len(now))
+            if (left, right) == (0, len(now)):
+                break
+        yield (
+            "".join(now[left:right]),
+            "".join([*now[left:low], *put, *now[high:right]]),
+        )
+        now[low:high] = put
+        shift += len(put) - (end - start)
+
+
+def lines(text: str) -> list[str]:
+    # str.splitlines also splits at form feeds and the like, which no editor calls lines.
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Changed ranges of lines; those with at most two equal lines between them count as one."""
+    last: tuple[int, int, int, int] | None = None
+    for tag, start, end, new_start, new_end in SequenceMatcher(
+        None, before, after, autojunk=False
+    ).get_opcodes():
+        if tag == "equal":
+            continue
+        if last is not None and start - last[1] <= 2:
+            last = (last[0], end, last[2], new_end)
+            continue
+        if last is not None:
+            yield last
+        last = (start, end, new_start, new_end)
+    if last is not None:
+        yield last
+
+
+def _unique(part: str, text: str) -> bool:
+    first = text.find(part) if part.strip() else -1
+    return first >= 0 and text.find(part, first + 1) < 0
+
+
+def _bytes(path: str, content: bytes) -> list[Block]:
+    """Commands that write `content`, however large and whatever it is."""
+    packed = base64.b64encode(zlib.compress(content, 9)).decode()
+    chunks = [packed[start : start + CHUNK] for start in range(0, len(packed), CHUNK)]
+    if len(chunks) == 1:
+        return [_run(_python(_DECODE.format(source=repr(packed)), path))]
+    part = f"{path}.part"
+    appends = [
+        _run(_python(_APPEND.format(mode="a" if number else "w"), part, chunk))
+        for number, chunk in enumerate(chunks)
+    ]
+    source = "pathlib.Path(sys.argv[2]).read_text()"
+    return [
+        *appends,
+        _run(f"{_python(_DECODE.format(source=source), path, part)} && rm -- {shlex.quote(part)}"),
+    ]
+
+
+_DECODE = (
+    "import base64, pathlib, sys, zlib; p = pathlib.Path(sys.argv[1]); "
+    "p.parent.mkdir(parents=True, exist_ok=True); "
+    "p.write_bytes(zlib.decompress(base64.b64decode({source})))"
+)
+_APPEND = (
+    "import pathlib, sys; p = pathlib.Path(sys.argv[1]); "
+    "p.parent.mkdir(parents=True, exist_ok=True); p.open('{mode}').write(sys.argv[2])"
+)
+
+
+def _python(code: str, *arguments: str) -> str:
+    return shlex.join(["python", "-c", code, *arguments])
+
+
+def _run(command: str) -> Block:
+    return call("run_command", command=command)

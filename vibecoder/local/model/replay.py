@@ -1,0 +1,234 @@
+"""Replays the real fix of a task, the way a careful engineer would go about it.
+
+The edits are derived when the script is made, from the two releases, so no third-party code is
+kept anywhere. Which move comes next is read from the ids of the calls in the conversation; a call
+that went wrong is tried in another way before the work goes on.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vibecoder.local.model import edits, prose
+from vibecoder.local.model.edits import File
+from vibecoder.local.model.prose import Change
+from vibecoder.local.model.script import Block, Request, Result, Script, Turn, call, say, think
+from vibecoder.tasks import Sources, Task
+
+ATTEMPTS = 4
+
+
+def replay(task: Task, sources: Sources) -> Script:
+    """A script for both of a job's conversations: the planner's and the executor's."""
+    tests = _changes(task.test_files, sources)
+    fixes = _changes(task.source_files, sources)
+    planner, executor = _planner(task, tests, fixes), _executor(task, tests, fixes)
+
+    def play(request: Request) -> Turn:
+        return _next(planner if "submit_plan" in request.tools else executor, request)
+
+    return play
+
+
+def _changes(paths: Sequence[str], sources: Sources) -> list[Change]:
+    sides = [Change(path, _file(sources.old / path), _file(sources.new / path)) for path in paths]
+    return [change for change in sides if change.old != change.new]
+
+
+def _file(path: Path) -> File | None:
+    if not path.is_file():
+        return None
+    return File(path.read_bytes(), executable=bool(path.stat().st_mode & 0o100))
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One turn, repeated in other words until it is done."""
+
+    calls: Callable[[Request, int], Sequence[Block]]  # the request, and which attempt, from 0
+    done: Callable[[Sequence[Result]], bool] = lambda results: True
+    words: tuple[Block, ...] = ()  # before the calls, at the first attempt
+    vital: bool = False  # stop the work when it cannot be done
+
+
+def _next(moves: Sequence[Move], request: Request) -> Turn:
+    results = request.results
+    if not results:
+        number, attempt = (0, 0) if request.turns == 0 else (len(moves), 0)
+    else:
+        number, attempt = _position(results[0].id)
+        if moves[number].done(results):
+            number, attempt = number + 1, 0
+        elif attempt + 1 < ATTEMPTS:
+            attempt += 1
+        elif moves[number].vital:
+            return Turn((say(f"I cannot go on. The last answer was: {results[-1].text[:500]}"),))
+        else:
+            number, attempt = number + 1, 0
+    while number < len(moves):
+        move = moves[number]
+        calls = [block for block in move.calls(request, attempt) if block["name"] in request.tools]
+        if calls:
+            named = [
+                {**block, "id": f"toolu_replay_{number:03}_{attempt}_{place:03}"}
+                for place, block in enumerate(calls)
+            ]
+            return Turn((*(move.words if attempt == 0 else ()), *named))
+        number, attempt = number + 1, 0
+    return Turn((say("There is nothing left to do here."),))
+
+
+def _position(call_id: str) -> tuple[int, int]:
+    match = re.fullmatch(r"toolu_replay_(\d+)_(\d+)_\d+", call_id)
+    if match is None:
+        raise ValueError(f"the call {call_id} is not one of this script")
+    return int(match[1]), int(match[2])
+
+
+def _planner(task: Task, tests: list[Change], fixes: list[Change]) -> list[Move]:
+    known = [change.path for change in [*fixes, *tests] if change.old is not None]
+    names = prose.symbols(fixes)
+    word = names[0].rpartition(".")[2] if names else ""
+    looks = [call("read_file", path=path) for path in known[:6]]
+    if word:
+        looks.insert(0, call("grep", pattern=rf"\b{re.escape(word)}\b", glob="*.py"))
+    return [
+        Move(
+            lambda request, attempt: [call("get_issue"), call("list_directory", path=".")],
+            words=(
+                think("Before anything else: what exactly is reported, and what is in here?"),
+                say("I'll read the issue and look around."),
+            ),
+        ),
+        Move(
+            lambda request, attempt: looks,
+            words=(
+                think(
+                    f"The report is about this: {task.issue_title} I want to see the code that "
+                    "does it and the tests that cover it now."
+                ),
+            ),
+        ),
+        Move(
+            lambda request, attempt: [call("submit_plan", **prose.plan(task, tests, fixes))],
+            done=_accepted,
+            words=(
+                think(
+                    f"The place is {prose.places(fixes) or 'clear'}. A test first, so that the "
+                    "failure is seen, then the smallest change that makes it pass."
+                ),
+            ),
+            vital=True,
+        ),
+    ]
+
+
+def _executor(task: Task, tests: list[Change], fixes: list[Change]) -> list[Move]:
+    names = ", ".join(f"`{name}`" for name in prose.test_names(task)) or "the new tests"
+    sources = [change.path for change in fixes if change.new and change.path.endswith(".py")]
+    commands = list(dict.fromkeys([task.test_command, task.related_command]))
+    return [
+        *_work(tests, f"Step 1 is a test that fails for the reason in the issue: {names}."),
+        _runs([task.test_command], "Now it should fail, because nothing is fixed yet."),
+        _finish(
+            [task.test_command],
+            lambda ran: f"{names} {_outcome(ran)} on the code as it is.",
+        ),
+        *_work(fixes, f"Step 2 is the fix, in {prose.places(fixes) or 'the sources'}."),
+        Move(lambda request, attempt: [call("validate_syntax", paths=sources)] if sources else []),
+        _runs(commands, "The same test again, and everything else in its files."),
+        _finish(commands, lambda ran: f"{names} {_outcome(ran)} with the change."),
+        Move(lambda request, attempt: [_end(task, request)], done=_accepted, vital=True),
+    ]
+
+
+def _work(changes: list[Change], thought: str) -> list[Move]:
+    """Reads what is there, then edits it file by file."""
+    known = [call("read_file", path=change.path) for change in changes if change.old is not None]
+    moves = [Move(lambda request, attempt: known, words=(think(thought),))]
+    for change in changes:
+        first = edits.calls(change.path, change.old, change.new)
+        again = edits.rewrite(change.path, change.old, change.new)
+        moves.append(
+            Move(
+                lambda request, attempt, first=first, again=again: again if attempt else first,  # type: ignore[misc]
+                done=_applied,
+                vital=True,
+            )
+        )
+    return moves
+
+
+def _runs(commands: list[str], words: str) -> Move:
+    return Move(
+        lambda request, attempt: [call("run_command", command=command) for command in commands],
+        done=lambda results: all(_ran(result) for result in results),
+        words=(say(words),),
+    )
+
+
+def _finish(commands: list[str], summary: Callable[[Result | None], str]) -> Move:
+    """Ends a step with the runs that show it; where that is refused, runs them anew first."""
+
+    def calls(request: Request, attempt: int) -> list[Block]:
+        if attempt % 2:
+            return [call("run_command", command=command) for command in commands]
+        latest = [_latest(request, command) for command in commands]
+        first, *others = latest
+        # The neighbours are cited where they pass; a suite may need what this machine lacks.
+        cited = [first, *(other for other in others if other and _exit_code(other) == 0)]
+        ids = [match[1] for result in cited if result and (match := _ran(result))]
+        return [call("finish_step", summary=summary(first), run_ids=ids)]
+
+    def done(results: Sequence[Result]) -> bool:
+        return _accepted(results) and results[0].tool == "finish_step"
+
+    return Move(calls, done=done, vital=True)
+
+
+def _end(task: Task, request: Request) -> Block:
+    ran = _latest(request, task.test_command)
+    if _exit_code(ran) == 0:
+        summary = (
+            f"{task.issue_title.rstrip('.')}: fixed. The new test failed before the change and "
+            "passes with it."
+        )
+        return call("finish_run", outcome="done", summary=summary, not_done=[])
+    summary = f"The change is in place, but the test {_outcome(ran)} with it."
+    return call("finish_run", outcome="partial", summary=summary, not_done=[task.issue_title])
+
+
+def _accepted(results: Sequence[Result]) -> bool:
+    return not any(result.is_error for result in results)
+
+
+def _applied(results: Sequence[Result]) -> bool:
+    wrong = [code for result in results if (code := _exit_code(result)) is not None and code != 0]
+    return _accepted(results) and not wrong
+
+
+def _ran(result: Result | None) -> re.Match[str] | None:
+    """ "[r3] exit 1 in 0.84 s" as the first line of a run's result: id and exit code."""
+    return re.match(r"\[(r\d+)\] exit (-?\d+)", result.text) if result else None
+
+
+def _exit_code(result: Result | None) -> int | None:
+    match = _ran(result)
+    return int(match[2]) if match else None
+
+
+def _latest(request: Request, command: str) -> Result | None:
+    def asked(fields: Any) -> bool:
+        return bool(fields.get("command") == command)
+
+    runs = [result for result in request.exchanges if asked(result.input) and _ran(result)]
+    return runs[-1] if runs else None
+
+
+def _outcome(ran: Result | None) -> str:
+    code = _exit_code(ran)
+    if code is None:
+        return "could not be run"
+    return "passes" if code == 0 else f"fails (exit {code})"
