@@ -79,7 +79,7 @@ def title(task: Task) -> str:
     """The pull request's title."""
     wish = task.issue_title.strip().rstrip(".")
     first, _, rest = wish.partition(" ")
-    plain = first[:1].isupper() and (first[1:].islower() or len(first) == 1)
+    plain = first.isalpha() and first == first.capitalize()
     return f"Fix: {first.lower() if plain else first}{' ' + rest if rest else ''}"
 
 
