@@ -1,0 +1,447 @@
+"""From a task to a plan, and from a plan to finished steps.
+
+Planning and working are two conversations: what the planner may do differs from what the executor
+may do, and a conversation's tools can't change under way. The executor knows the plan and nothing
+else, so that a plan can be approved days later by somebody else, and worked on by another worker.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from string import Template
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from agent import tools
+from agent.conversation import Conversation, Limits
+from agent.errors import LimitReached
+from agent.evidence import Ledger
+from agent.issue import IssueText
+from agent.model import Model
+from agent.plan import Plan, Question, Step
+from agent.progress import Keep, Message, Said, StepStarted, Used, Watch
+from agent.sandbox import Sandbox
+from agent.tools import Input, ToolFailed, clean
+from agent.workbench import Workbench
+
+__all__ = [
+    "Assignment", "IssueText", "Limits", "NotSaved", "Nothing", "Report", "Save", "Saved",
+    "plan", "work",
+]  # fmt: skip
+
+LOST = "The worker was lost before this was answered: it may or may not have run. Check first."
+MOST_GUIDANCE = 40_000  # characters
+SAME_CALLS_NOTICE, SAME_CALLS_END = 3, 6
+# What tools leave behind in a tree that they only looked at.
+CACHES = (b"__pycache__", b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What is to be done, and all the agent is told about it."""
+
+    instruction: str  # the words of the person who asked and may ask
+    repository: str  # "owner/name"
+    issue: IssueText | None
+    guidance: str  # AGENTS.md, CLAUDE.md and the like, of the commit that the work starts from
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The planner found nothing to do, or that it cannot be done."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A step's changes are committed."""
+
+    sha: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotSaved:
+    """A step's changes were not committed; the model is told why, so that it can mend it."""
+
+    reasons: tuple[str, ...]
+
+
+# Step number from 1, the step, its summary, and the tools' edits so far.
+Save = Callable[[int, Step, str, int], Awaitable[Saved | NotSaved]]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How the work ended, in the model's words."""
+
+    outcome: Literal["done", "partial", "blocked"]
+    summary: str
+    not_done: tuple[str, ...]
+
+
+async def plan(
+    model: Model,
+    sandbox: Sandbox,
+    assignment: Assignment,
+    limits: Limits,
+    watch: Watch,
+    *,
+    history: Sequence[Message] = (),
+    keep: Keep,
+    note: str = "",
+) -> Plan | Nothing:
+    """Find out what to do. The files in the sandbox are looked at, not changed.
+
+    `history` is what `keep` was given before a worker was lost; `note` tells the model what
+    happened meanwhile. Raises LimitReached, ModelError, SandboxError.
+    """
+    model.check()
+    before = _entries(await sandbox.manifest())
+
+    async def submit(call: tools.SubmitPlan) -> tuple[str, Plan | Nothing]:
+        touched = _touched(before, _entries(await sandbox.manifest()))
+        if touched:
+            raise ToolFailed(
+                "Planning must leave the files as they were, but these differ: "
+                f"{', '.join(touched)}. Put them back, then submit the plan again."
+            )
+        if not call.steps:
+            return "There is nothing to carry out.", Nothing(call.summary)
+        ids = [step.id for step in call.steps]
+        if len(set(ids)) < len(ids):
+            raise ToolFailed("Two steps have the same id.")
+        return "The plan is handed in.", _plan(call)
+
+    conversation = Conversation(
+        model,
+        [_prompt("planner.md"), _guidance(assignment)],
+        [tools.definition(tool) for tool in tools.PLANNING],
+        limits,
+        watch,
+        keep,
+        history,
+    )
+    issue = "It belongs to a GitHub issue: call get_issue." if assignment.issue else ""
+    task = _prompt(
+        "task.md",
+        repository=assignment.repository,
+        instruction=assignment.instruction,
+        issue=issue or "It belongs to no issue.",
+    )
+    ledger = Ledger.resumed(history)
+    bench = Workbench(sandbox, assignment.issue, ledger, watch, limits.deadline)
+    desk: Desk[Plan | Nothing] = Desk(
+        conversation, bench, tools.PLANNING, {"submit_plan": submit}, watch
+    )
+    nudge = "Go on until you can call submit_plan; if nothing can be done, submit it without steps."
+    ended = await desk.work(task, note, nudge)
+    return Nothing(ended.words) if isinstance(ended, Silence) else ended
+
+
+async def work(
+    model: Model,
+    sandbox: Sandbox,
+    assignment: Assignment,
+    plan: Plan,
+    limits: Limits,
+    watch: Watch,
+    save: Save,
+    *,
+    done: int = 0,
+    history: Sequence[Message] = (),
+    keep: Keep,
+    note: str = "",
+) -> Report:
+    """Carry out a plan, of which `done` steps are committed already.
+
+    `save` commits each finished step. For `history` and `note` see `plan`. Raises LimitReached,
+    ModelError, SandboxError, and whatever `save` raises; what was saved stays saved.
+    """
+    model.check()
+    ledger = Ledger.resumed(history)
+    bench = Workbench(sandbox, assignment.issue, ledger, watch, limits.deadline)
+    steps, finished = plan.steps, done
+
+    def close_if_finished() -> None:
+        if finished == len(steps):
+            bench.closed = "All steps are committed, so nothing more can be: call finish_run."
+
+    async def finish_step(call: tools.FinishStep) -> tuple[str, None]:
+        nonlocal finished
+        if finished == len(steps):
+            raise ToolFailed("All steps are committed already. Call finish_run.")
+        objection = ledger.objection(call.run_ids) or await bench.objection()
+        if objection:
+            raise ToolFailed(objection)
+        step = steps[finished]
+        match await save(finished + 1, step, call.summary, ledger.edits):
+            case NotSaved(reasons=reasons):
+                raise ToolFailed("The step was not committed:\n" + "\n".join(reasons))
+            case Saved(sha=sha, files=changed):
+                finished += 1
+                close_if_finished()
+                if finished < len(steps):
+                    await watch(StepStarted(finished + 1, steps[finished].id))
+                return (
+                    f"Committed as {sha[:10]}: {', '.join(changed)}.\n{_position(plan, finished)}",
+                    None,
+                )
+
+    async def finish_run(call: tools.FinishRun) -> tuple[str, Report]:
+        if call.outcome == "done" and finished < len(steps):
+            missing = ", ".join(step.id for step in steps[finished:])
+            raise ToolFailed(
+                f"These steps are not finished: {missing}. Finish them, or end the run as partial "
+                "or blocked and say in not_done what is missing."
+            )
+        return "The run is over.", Report(call.outcome, call.summary, tuple(call.not_done))
+
+    conversation = Conversation(
+        model,
+        [_prompt("executor.md"), _guidance(assignment)],
+        [tools.definition(tool) for tool in tools.WORKING],
+        limits,
+        watch,
+        keep,
+        history,
+    )
+    task = _prompt(
+        "approved.md",
+        repository=assignment.repository,
+        instruction=assignment.instruction,
+        plan=json.dumps(asdict(plan), ensure_ascii=False, indent=1),
+        position=_position(plan, done),
+    )
+    if history:
+        note = f"{note}\n{_position(plan, done)}".strip()
+    close_if_finished()
+    if finished < len(steps):
+        await watch(StepStarted(finished + 1, steps[finished].id))
+    desk: Desk[Report] = Desk(
+        conversation,
+        bench,
+        tools.WORKING,
+        {"finish_step": finish_step, "finish_run": finish_run},
+        watch,
+    )
+    nudge = "The work ends with finish_run only. Go on, or call it and say how far you got."
+    ended = await desk.work(task, note, nudge)
+    if isinstance(ended, Silence):
+        missing = tuple(step.title for step in steps[finished:])
+        return Report("partial" if finished else "blocked", ended.words, missing)
+    return ended
+
+
+End = TypeVar("End")
+# What a tool of the loop does: a text for the model and, if that ends the conversation, its result.
+Finisher = Callable[[Any], Awaitable[tuple[str, End | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The model stopped without saying how it ended."""
+
+    words: str
+
+
+@dataclass(slots=True)
+class Desk(Generic[End]):
+    """Turns of the model and its tools, until one of the finishers ends it."""
+
+    conversation: Conversation
+    bench: Workbench
+    kinds: Sequence[type[Input]]
+    finishers: Mapping[str, Finisher[End]]
+    watch: Watch
+    end: End | None = None
+    last_call: str = ""
+    same_calls: int = 0
+
+    async def work(self, task: str, note: str, nudge: str) -> End | Silence:
+        """Begin with `task`, or go on from the history; `nudge` answers a turn without a call."""
+        await self._begin(task, note, nudge)
+        nudged = False
+        while True:
+            answer = await self.conversation.answer()
+            blocks = answer.message["content"]
+            words = await self._said(blocks)
+            calls = [block for block in blocks if block["type"] == "tool_use"]
+            if calls:
+                nudged = False
+                results = await self._results(calls)
+                await self.conversation.tell(*results)
+                if self.end is not None:
+                    return self.end
+            elif answer.stop != "pause_turn":
+                if nudged:
+                    return Silence(words or "The model stopped without a result.")
+                nudged = True
+                await self.conversation.tell(_text(nudge))
+
+    async def _begin(self, task: str, note: str, nudge: str) -> None:
+        messages = self.conversation.messages
+        if not messages:
+            await self.conversation.tell(_text(task), *([_text(note)] if note else []))
+            return
+        if messages[-1]["role"] == "assistant":
+            open_calls = [b for b in messages[-1]["content"] if b["type"] == "tool_use"]
+            results = [_result(call, LOST, is_error=True) for call in open_calls]
+            await self.conversation.tell(*results, _text(note or nudge))
+        elif note:
+            await self.conversation.tell(_text(note))
+
+    async def _said(self, blocks: Sequence[dict[str, Any]]) -> str:
+        words = ""
+        for block in blocks:
+            if block["type"] == "thinking" and block.get("thinking"):
+                await self.watch(Said(block["thinking"]))
+            elif block["type"] == "text":
+                words = block["text"]
+                await self.watch(Said(words))
+        return words
+
+    async def _results(self, calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Each call's result, in order. Neighbours that only read run side by side."""
+        results: list[dict[str, Any]] = []
+        group: list[tuple[dict[str, Any], Input]] = []
+
+        async def finish_group() -> None:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    running = [tasks.create_task(self._use(*pair)) for pair in group]
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from errors  # callers tell errors apart by their class
+            results.extend(task.result() for task in running)
+            group.clear()
+
+        for call in calls:
+            try:
+                parsed = self._parsed(call)
+            except ToolFailed as failure:
+                await finish_group()
+                await self.watch(Used(call["name"], "", failed=True))
+                results.append(_result(call, str(failure), is_error=True))
+                continue
+            if parsed.reads_only:
+                group.append((call, parsed))
+                continue
+            await finish_group()
+            results.append(await self._use(call, parsed))
+        await finish_group()
+        return results
+
+    def _parsed(self, call: dict[str, Any]) -> Input:
+        kind = next((kind for kind in self.kinds if kind.name == call["name"]), None)
+        if kind is None:
+            names = ", ".join(kind.name for kind in self.kinds)
+            raise ToolFailed(f"There is no tool {call['name']}. The tools are: {names}.")
+        try:
+            return kind.model_validate(call["input"])
+        except ValidationError as error:
+            wrong = [
+                f"{'.'.join(map(str, problem['loc'])) or 'input'}: {problem['msg']}"
+                for problem in error.errors(include_url=False, include_context=False)
+            ]
+            raise ToolFailed("The input is not valid. " + "; ".join(wrong[:10])) from error
+
+    async def _use(self, call: dict[str, Any], parsed: Input) -> dict[str, Any]:
+        if self.end is not None:
+            return _result(call, "Not done: the work had ended.", is_error=True)
+        text, failed = "", False
+        try:
+            finisher = self.finishers.get(parsed.name)
+            if finisher is None:
+                text = await self.conversation.within_time(self.bench.use(parsed))
+            else:
+                # Not cut by the deadline: a commit that has begun is brought to its end.
+                text, self.end = await finisher(parsed)
+        except ToolFailed as failure:
+            text, failed = str(failure), True
+        about = " ".join(clean(parsed.about).split())[:200]
+        await self.watch(Used(parsed.name, about, failed))
+        return _result(call, text + self._repeated(call), is_error=failed)
+
+    def _repeated(self, call: dict[str, Any]) -> str:
+        """A word about the same call made again and again; raises LimitReached in the end."""
+        this = json.dumps([call["name"], call["input"]], sort_keys=True)
+        self.same_calls = self.same_calls + 1 if this == self.last_call else 1
+        self.last_call = this
+        if self.same_calls >= SAME_CALLS_END:
+            raise LimitReached(
+                f"The model made the same call of {call['name']} {self.same_calls} times in a row."
+            )
+        if self.same_calls >= SAME_CALLS_NOTICE:
+            return f"\nThis is the same call for the {self.same_calls}th time: try something else."
+        return ""
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _result(call: Mapping[str, Any], text: str, *, is_error: bool) -> dict[str, Any]:
+    result = {"type": "tool_result", "tool_use_id": call["id"], "content": text or "(nothing)"}
+    return {**result, "is_error": True} if is_error else result
+
+
+def _plan(call: tools.SubmitPlan) -> Plan:
+    return Plan(
+        title=call.title,
+        summary=call.summary,
+        steps=tuple(
+            Step(step.id, step.title, step.intent, tuple(step.files), step.done_when)
+            for step in call.steps
+        ),
+        root_cause=call.root_cause,
+        evidence=tuple(call.evidence),
+        verification=tuple(call.verification),
+        risks=tuple(call.risks),
+        out_of_scope=tuple(call.out_of_scope),
+        questions=tuple(
+            Question(question.text, tuple(question.options), question.default)
+            for question in call.questions
+        ),
+    )
+
+
+def _position(plan: Plan, finished: int) -> str:
+    total = len(plan.steps)
+    if finished == total:
+        return f"All {total} steps are committed. Call finish_run."
+    step = plan.steps[finished]
+    before = f"Steps 1 to {finished} are committed. " if finished else ""
+    return f"{before}Now step {finished + 1} of {total}, {step.id}: {step.title}"
+
+
+def _guidance(assignment: Assignment) -> str:
+    if not assignment.guidance.strip():
+        return ""
+    return _prompt("guidance.md", guidance=clean(assignment.guidance)[:MOST_GUIDANCE])
+
+
+def _prompt(name: str, **values: str) -> str:
+    text = files("agent").joinpath("prompts", name).read_text(encoding="utf-8")
+    return Template(text).substitute(values).strip()
+
+
+def _entries(manifest: bytes) -> dict[bytes, bytes]:
+    """Path to mode and blob."""
+    found = {}
+    for entry in manifest.split(b"\0"):
+        what, _, path = entry.partition(b"\t")
+        if path and not any(part in CACHES for part in path.split(b"/")):
+            found[path] = what
+    return found
+
+
+def _touched(before: dict[bytes, bytes], after: dict[bytes, bytes]) -> list[str]:
+    paths = sorted(
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )
+    shown = [path.decode(errors="replace") for path in paths[:10]]
+    return [*shown, f"and {len(paths) - 10} more"] if len(paths) > 10 else shown
