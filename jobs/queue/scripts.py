@@ -59,7 +59,9 @@ local function give_back(entry, refund)
   call('DEL', lock_of(entry))
   if call('EXISTS', rec_of(id)) == 1 then
     call('HSET', rec_of(id), 'holder', '')
-    if refund then call('HINCRBY', rec_of(id), 'attempts', -1) end
+    if refund and tonumber(call('HGET', rec_of(id), 'attempts')) > 0 then
+      call('HINCRBY', rec_of(id), 'attempts', -1)
+    end
   end
   if is_job(id) then call('ZREM', running_of(entry), id) end
   wake(id)
@@ -161,7 +163,8 @@ for i = 13, #ARGV, 2 do
     call('RPUSH', notes, last)
     if call('LLEN', notes) > notes_kept then call('XDEL', events, call('LPOP', notes)) end
   elseif mark == 'waits' then call('HSET', rec, 'waits', '1', 'attempts', 0)
-  elseif mark == 'progress' then call('HSET', rec, 'waits', '', 'attempts', 0)
+  elseif mark == 'approved' then call('HSET', rec, 'waits', '', 'attempts', 0)
+  elseif mark == 'progress' then call('HSET', rec, 'attempts', 1)
   elseif mark == 'cancel' then call('HSET', rec, 'cancel', '1')
   elseif mark == 'end' then ended = true end
 end

@@ -490,7 +490,9 @@ def _mark(event: JobEvent) -> str:
             return "note"
         case Planned(waits=True):
             return "waits"
-        case Planned() | Approved() | StepCommitted() | StepSkipped():
+        case Approved():
+            return "approved"
+        case Planned() | StepCommitted() | StepSkipped():
             return "progress"
         case CancelAsked():
             return "cancel"

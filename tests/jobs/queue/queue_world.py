@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import cast
 
 from agent.plan import Plan, Step
 from jobs.commands import Actor, Issue, Repository, StartJob
@@ -52,9 +53,13 @@ async def make_job(store: Store, key: str, issue: int | None = None, installatio
     return job_id_of(key)
 
 
+async def field_of(store: Store, key: str, field: str) -> bytes | None:
+    return await cast("Awaitable[bytes | None]", store.redis.hget(key, field))
+
+
 async def fence_of(store: Store, id_: str) -> int:
     """The token of the record's last claim."""
-    return int(await store.redis.execute_command("HGET", f"vc:rec:{id_}", "fence"))
+    return int(await field_of(store, f"vc:rec:{id_}", "fence") or -1)
 
 
 async def eventually(

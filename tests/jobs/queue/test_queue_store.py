@@ -11,6 +11,7 @@ from queue_world import (
     approved,
     cancel_asked,
     fence_of,
+    field_of,
     finished,
     planned,
     start,
@@ -43,7 +44,7 @@ async def test_a_delivery_is_kept_once_until_settled(store: Store) -> None:
     assert await store.verdict("guid-1") == "x" * 1_000
     assert await store.unparsed(older_than=0) == []
     assert not await store.keep_delivery(delivery)
-    assert await store.redis.execute_command("HGET", "vc:delivery:guid-1", "body") is None
+    assert await field_of(store, "vc:delivery:guid-1", "body") is None
     assert 0 < await store.redis.ttl("vc:delivery:guid-1") <= 3 * 86_400
 
 
@@ -135,12 +136,13 @@ async def test_a_cause_counts_once_and_queues_in_the_same_step(store: Store) -> 
 async def test_a_stale_token_changes_nothing(store: Store) -> None:
     job_id = (await store.submit(start("k"), time.time())).job_id
     assert job_id
-    await store.redis.execute_command("HSET", f"vc:rec:{job_id}", "fence", 1_001)
-    with pytest.raises(LeaseLost):
-        await store.append(job_id, [Claimed(1, "w", 1_000)], token=1_000)
-    with pytest.raises(LeaseLost):
-        await store.journal_add(job_id, "work", {"role": "user", "content": "x"}, token=1_000)
-    await store.append(job_id, [Claimed(1, "w", 1_001)], token=1_001)
+    fence = await fence_of(store, job_id)
+    for stale in (fence - 1, fence + 1):
+        with pytest.raises(LeaseLost):
+            await store.append(job_id, [Claimed(1, "w", stale)], token=stale)
+        with pytest.raises(LeaseLost):
+            await store.journal_add(job_id, "work", {"role": "user", "content": "x"}, token=stale)
+    await store.append(job_id, [Claimed(1, "w", fence)], token=fence)
     assert [type(event) for _, event in await store.history(job_id)] == [Received, Claimed]
     assert await store.journal(job_id, "work") == []
 
