@@ -13,8 +13,6 @@ from starlette.responses import Response
 
 from webhook.shapes import ProblemShown
 
-_REFUSALS = (400, 401, 403, 404, 409, 413, 422, 502, 503)
-
 
 @dataclass(frozen=True)
 class Operation:
@@ -91,10 +89,7 @@ def _described(operation: Operation, path: str, found: dict[str, Any]) -> dict[s
             str(status.value): {"description": status.phrase, "content": answer}
             for status in statuses
         }
-        | {
-            str(status): {"description": HTTPStatus(status).phrase, "content": problem}
-            for status in _REFUSALS
-        },
+        | {"default": {"description": "Why not.", "content": problem}},
     }
     if operation.method == "POST":
         described["parameters"].append(

@@ -1,0 +1,11 @@
+const expo = require('eslint-config-expo/flat');
+
+module.exports = [
+  ...expo,
+  { ignores: ['dist/', 'src/api/schema.ts', '.expo/'] },
+  {
+    // The network lives in one folder; screens speak to it by name.
+    files: ['app/**', 'src/*.tsx', 'src/*.ts'],
+    rules: { 'no-restricted-globals': ['error', 'fetch', 'XMLHttpRequest', 'WebSocket'] },
+  },
+];

@@ -1,0 +1,48 @@
+/** A plan, as a person reads it before accepting it. */
+import { StyleSheet, View } from 'react-native';
+
+import type { Plan } from './api/client';
+import { space } from './theme';
+import { Button, Card, Code, Heading, Words } from './ui';
+
+type Props = { plan: Plan; busy: boolean; onAccept?: () => void };
+
+export function PlanCard({ plan, busy, onAccept }: Props) {
+  return (
+    <Card>
+      <Heading>{plan.title}</Heading>
+      <Words>{plan.summary}</Words>
+      {plan.root_cause ? <Words tone="muted">Cause: {plan.root_cause}</Words> : null}
+      <View role="list" aria-label="Steps" style={styles.steps}>
+        {plan.steps.map((step, index) => (
+          <View key={step.id} role="listitem" style={styles.step}>
+            <Words>
+              {index + 1}. {step.title}
+            </Words>
+            {step.intent ? <Words tone="muted">{step.intent}</Words> : null}
+            {step.files.length ? <Code>{step.files.join('\n')}</Code> : null}
+          </View>
+        ))}
+      </View>
+      {plan.verification.length ? <Code>{plan.verification.join('\n')}</Code> : null}
+      {plan.risks.map((risk) => (
+        <Words key={risk} tone="warn">
+          Risk: {risk}
+        </Words>
+      ))}
+      {plan.questions.map((question) => (
+        <Words key={question.text} tone="warn">
+          {question.text}
+          {question.default ? ` (taken as: ${question.default})` : ''}
+        </Words>
+      ))}
+      <Code>Plan {plan.digest.slice(0, 8)}</Code>
+      {onAccept ? <Button label="Accept plan" busy={busy} onPress={onAccept} /> : null}
+    </Card>
+  );
+}
+
+const styles = StyleSheet.create({
+  steps: { gap: space.medium },
+  step: { gap: space.small / 2 },
+});
