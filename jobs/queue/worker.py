@@ -63,7 +63,7 @@ def make_worker(
             raise
         except Exception as error:
             log.exception("attempt_failed", id=id_, attempt=lease.attempt)
-            raise Retry(defer=min(2**lease.attempt, 300)) from error
+            raise Retry(defer=pause(lease.attempt)) from error
 
     return (
         worker := LeasedWorker(
@@ -78,6 +78,11 @@ def make_worker(
             ),
         )
     )
+
+
+def pause(attempt: int) -> float:
+    """Seconds before an entry whose handler raised is tried again."""
+    return min(2.0**attempt, 300)
 
 
 async def _act(store: Store, handlers: Handlers, lease: Lease, kind: str, id_: str) -> None:
