@@ -35,6 +35,7 @@ class Account(BaseModel):
 
 class App(BaseModel):
     slug: str
+    permissions: dict[str, str] = {}
 
 
 class InstallationToken(BaseModel):

@@ -19,6 +19,14 @@ class Bot:
 
 
 @dataclass(frozen=True, slots=True)
+class Registered:
+    """The App as it is registered on GitHub."""
+
+    slug: str
+    permissions: dict[str, str]  # asked for, such as "checks": "write"; installations grant them
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryFacts:
     id: int
     name: str  # "owner/name", as it is now
@@ -26,14 +34,6 @@ class RepositoryFacts:
     default_branch: str
     clone_url: str  # https, without credentials
     archived: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A comment of somebody else's, as raw as it is."""
-
-    login: str
-    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class IssueFacts:
     locked: bool
     author: str  # login; "ghost" for a deleted account
     is_pull: bool
-    comments: tuple[Said, ...]  # the latest, in their order, without our own
+    comments: tuple[tuple[str, str], ...]  # login and body: the latest, in order, without our own
 
 
 @dataclass(frozen=True, slots=True)

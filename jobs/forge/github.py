@@ -39,8 +39,8 @@ from jobs.forge.facts import (
     Guard,
     IssueFacts,
     PullRef,
+    Registered,
     RepositoryFacts,
-    Said,
     Status,
 )
 from jobs.forge.tokens import AppSettings, Token, Tokens
@@ -82,22 +82,24 @@ class GitHub:
     ) -> None:
         await self.connections.close()
 
+    async def registered(self) -> Registered:
+        """What the App is and asks for. Raises AppRefused, GitHubUnreachable."""
+        what = "ask who the App is"
+        app = await self._ask(self._app, answers.App, "GET", "/app", what=what)
+        return Registered(app.slug, app.permissions)
+
     async def bot(self) -> Bot:
         """The account that we act as. Raises AppRefused, GitHubUnreachable."""
         if self._bot is None:
-            app = await self._ask(self._app, answers.App, "GET", "/app", what="ask who the App is")
-            self._bot = await self._account_of(app.slug)
+            login = f"{(await self.registered()).slug}[bot]"
+            # Public knowledge, and no route that takes the App's signature: asked without one.
+            anybody, path = self.connections.anybody(), f"/users/{quote(login)}"
+            account = await self._ask(
+                anybody, answers.Account, "GET", path, what="find our account"
+            )
+            email = f"{account.id}+{login}@{self.settings.noreply}"
+            self._bot = Bot(account.id, login, email)
         return self._bot
-
-    async def _account_of(self, slug: str) -> Bot:
-        # Public knowledge, and no route for the App's own signature: asked without one.
-        anybody = self.connections.anybody()
-        login = f"{slug}[bot]"
-        account = await self._ask(
-            anybody, answers.Account, "GET", f"/users/{quote(login)}", what="look the bot up"
-        )
-        email = f"{account.id}+{login}@{self.settings.noreply}"
-        return Bot(account.id, login, email)
 
     async def repository(self, installation_id: int, repository_id: int, name: str) -> "Forge":
         """One repository through the installation, with a token for it alone; `name`: "owner/name".
@@ -220,7 +222,7 @@ class Forge:
             found.user.login if found.user else "ghost",
             found.pull_request is not None,
             tuple(
-                Said(comment.user.login if comment.user else "ghost", comment.body or "")
+                (comment.user.login if comment.user else "ghost", comment.body or "")
                 for comment in comments
                 if comment.user is None or comment.user.id != self.bot.id
             ),

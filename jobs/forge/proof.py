@@ -84,15 +84,19 @@ def conclusion(job: Job) -> Conclusion | None:
 
 
 def _against(job: Job, run: CommandRan) -> TestRun:
-    """A commit holds the files that a run saw where both come after the same number of edits."""
-    holding = [commit for commit in job.commits if commit.edits == run.edits]
-    if holding:
-        # Several hold them where a step changed files by commands alone: the next one after it.
-        later = [commit for commit in holding if commit.at >= run.at]
-        return TestRun(run, (later or holding[-1:])[0].sha, False)
-    if run.edits == 0:
-        return TestRun(run, job.base_sha, True)
-    return TestRun(run, "", False)
+    """A commit holds the files that a run saw where no tool edited anything in between.
+
+    Where a step changed files by commands alone, its commit has as many edits as what came before
+    it, and a run in between may have seen either: it then belongs to none. A new worker in a new
+    sandbox counts edits from nought again, on top of the last commit.
+    """
+    before = [commit for commit in job.commits if commit.at < run.at]
+    next_one = next((c for c in job.commits if c.at >= run.at and c.edits == run.edits), None)
+    if before and run.edits in {0, before[-1].edits}:
+        return TestRun(run, "" if next_one else before[-1].sha, False)
+    if not before and run.edits == 0:
+        return TestRun(run, "" if next_one else job.base_sha, not next_one)
+    return TestRun(run, next_one.sha if next_one else "", False)
 
 
 def _words(command: str) -> str:

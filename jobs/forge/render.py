@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import dataclass
 
 from agent.plan import Plan, Step
+from jobs.commands import Explain
 from jobs.events import Finished, StepCommitted
 from jobs.forge import proof
 from jobs.forge.encode import cell_code, code, fence, inline, one_line, plain, plain_lines, prose
@@ -70,8 +71,6 @@ def _heading(job: Job, plan: Plan) -> str:
         return f"### Queued\n\nWork goes on as soon as a worker is free.{by}"
     if job.cancelled_by is not None:
         return f"### Stopping, as {inline(job.cancelled_by.login, 60)} asked"
-    if job.state == "publishing":
-        return "### Finishing the pull request"
     return f"### Working: step {max(job.step, 1)} of {len(plan.steps)}"
 
 
@@ -188,11 +187,9 @@ def checklist(job: Job, plan: Plan) -> str:
 def _mark(job: Job, number: int, commit: StepCommitted | None) -> str:
     if commit is not None:
         return "✓"
-    if number < job.step:
+    if number <= job.steps_done or (job.end is not None and job.end.outcome == "succeeded"):
         return "–"
     if job.end is not None:
-        if job.end.outcome == "succeeded":
-            return "–"
         return "✗" if number == job.step else "○"
     return "▸" if number == job.step and job.state == "running" else "○"
 
@@ -206,7 +203,7 @@ def pull_title(job: Job) -> str:
     return plain(title, 200) or f"Changes by job {job.id}"
 
 
-def pull_body(job: Job, public_url: str | None = None) -> str:
+def pull_body(job: Job) -> str:
     """The pull request's description: what a reviewer needs, and nothing that was not seen."""
     return together(
         [
@@ -221,7 +218,7 @@ def pull_body(job: Job, public_url: str | None = None) -> str:
             bullets("Left out on purpose", job.plan.out_of_scope) if job.plan else "",
             _continue(job),
         ],
-        end=_footer(job, public_url),
+        end=f"<sub>{cost(job)}</sub>" if cost(job) else "",
     )
 
 
@@ -324,15 +321,8 @@ def verdict(job: Job) -> str:
 
 
 def not_done(job: Job) -> str:
-    """What remains, from the agent's own list and from the steps that have no commit."""
-    if job.end is None:
-        return ""
-    left = list(job.end.not_done)
-    if job.plan is not None and job.end.outcome != "succeeded":
-        committed = {commit.number for commit in job.commits}
-        steps = enumerate(job.plan.steps, 1)
-        left += [step.title for number, step in steps if number not in committed]
-    return bullets("Not done", list(dict.fromkeys(left)))
+    """What remains, as the end says."""
+    return bullets("Not done", job.end.not_done) if job.end else ""
 
 
 def _continue(job: Job) -> str:
@@ -426,20 +416,43 @@ USAGE = """\
 | `/vibecode help` | this list |"""
 
 
-def explanation(said: str, problem: str) -> str:
+def explain(command: Explain) -> str:
     """What we understand, for somebody who asked for help or wrote what is no command."""
-    if not problem:
+    if not command.problem:
         return together(["This is what I understand:", USAGE])
-    heard = f"You wrote {code(said, 200)}." if said.strip() else ""
-    return together([prose(problem, 2_000), heard, USAGE])
+    heard = f"You wrote {code(command.said, 200)}." if command.said.strip() else ""
+    return together([prose(command.problem, 2_000), heard, USAGE])
 
 
-# ── commits ───────────────────────────────────────────────────────────────────────────────────────
+def busy(job: Job) -> str:
+    """Why a second request on a thread is not taken while the first is at work or waits."""
+    if job.state == "awaiting_approval":
+        return (
+            f"A plan of {job.command.actor.login}'s waits here. Accept it with "
+            f"`/vibecode accept {job.digest[:8]}` or drop it with `/vibecode stop`, then ask again."
+        )
+    return (
+        f"I am still at what {job.command.actor.login} asked for here. Wait until it is done, or "
+        "comment `/vibecode stop`, then ask again."
+    )
+
+
+# ── branch and commits ─────────────────────────────────────────────────────────────────────────────
 
 _TRAILER = re.compile(r"(?im)^(\s*[a-z]+(?:-[a-z]+)+):")
 
 
-def commit_message(job: Job, plan: Plan, number: int, summary: str, noreply: str) -> str:
+def branch_name(job: Job) -> str:
+    """Our branch, such as "vibecode/12-fix-the-flaky-retry-3f9a2c81": the job's id is in it."""
+    words = job.issue.title if job.issue else job.command.text
+    number = f"{job.issue.number}-" if job.issue else ""
+    slug = re.sub(r"[^a-z0-9]+", "-", one_line(words, 200).lower())[:40].strip("-") or "changes"
+    return f"vibecode/{number}{slug}-{job.id[-8:]}"
+
+
+def commit_message(
+    job: Job, plan: Plan, number: int, summary: str, noreply: str = "users.noreply.github.com"
+) -> str:
     """The commit of step `number`. `noreply`: the domain of GitHub's noreply addresses.
 
     Trailers of our own say which step it is and who asked; ones in the model's words lose their

@@ -12,7 +12,7 @@ import structlog
 from jobs.events import Checked
 from jobs.forge import proof, render
 from jobs.forge.errors import GitHubUnreachable, Locked, Missing, RateLimited
-from jobs.forge.facts import Bot, Conclusion, Guard, PullRef
+from jobs.forge.facts import Bot, Conclusion, Guard
 from jobs.forge.github import Forge
 from jobs.forge.pieces import watch_url
 from jobs.job import Job
@@ -64,15 +64,6 @@ class Report:
         self._at = time.monotonic()
         return new
 
-    async def pull(self, job: Job) -> PullRef:
-        """The job's pull request, opened where it is not there. Raises what `Forge.pull` does."""
-        body = render.pull_body(job, self._public_url)
-        ref = await self._forge.pull(
-            head=job.branch, base=job.base, title=render.pull_title(job), body=body
-        )
-        self._standing["body"] = body
-        return ref
-
     def _interval(self, job: Job) -> float:
         return min(LATEST, max(SOONEST, (time.time() - job.received_at) / 20))
 
@@ -98,10 +89,13 @@ class Report:
             self._standing[place] = text
 
     async def _describe(self, job: Job) -> None:
-        if job.pull is not None:
-            body = render.pull_body(job, self._public_url)
-            if self._standing.get("body") != body:
-                await self.pull(job)
+        if job.pull is None:
+            return
+        body = render.pull_body(job)
+        if self._standing.get("body") != body:
+            title = render.pull_title(job)
+            await self._forge.pull(head=job.branch, base=job.base, title=title, body=body)
+            self._standing["body"] = body
 
     async def _check(self, job: Job, new: list[Checked]) -> None:
         """The last commit's run says how it goes; those before it are over, as superseded."""
