@@ -277,7 +277,7 @@ class Desk(Generic[End]):
                 await self.conversation.tell(*results)
                 if self.end is not None:
                     return self.end
-            elif answer.stop != "pause_turn":
+            elif answer.stop_reason != "pause_turn":
                 if nudged:
                     return Silence(words or "The model stopped without a result.")
                 nudged = True

@@ -26,7 +26,7 @@ API = "https://api.anthropic.com"
 MAX_TOKENS = 64_000  # less ended many runs in the middle of a file, more was never used
 MORE_TOKENS = 128_000  # for the one repetition after an answer that did not fit
 LEAST_TOKENS = 2_000  # an answer that has to be shorter is not worth its prompt
-TRIES = 6
+PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)  # seconds before each further try, at most
 PATIENCE = 600.0  # seconds over all tries of one turn
 # Money is promised, so a prompt's size is guessed from above: text of two bytes a token is dense.
 BYTES_PER_TOKEN = 2
@@ -47,7 +47,7 @@ class Answer:
     """What the model said, complete and unmodified."""
 
     message: Message  # role "assistant"; its content may be empty
-    stop: str  # stop_reason
+    stop_reason: str
     size: int  # tokens of the prompt and this answer: the least that the next prompt has
 
 
@@ -66,8 +66,9 @@ class Purse:
 class Model:
     """The API's client. One per worker process: making it costs a second of CPU time."""
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, *, pauses: Sequence[float] = PAUSES) -> None:
         self.settings = settings
+        self._pauses = pauses
         self._client = AsyncAnthropic(
             api_key=settings.api_key,
             base_url=settings.base_url or API,  # else the SDK would ask the environment
@@ -103,7 +104,7 @@ class Model:
         tariff = self.check()
         give_up = time.monotonic() + PATIENCE
         wanted, problem = MAX_TOKENS, "nothing was tried"
-        for number in range(TRIES):
+        for pause in (*self._pauses, None):
             limit = min(wanted, tariff.affordable_output(size, purse.left))
             if limit < LEAST_TOKENS:
                 raise LimitReached(
@@ -115,14 +116,15 @@ class Model:
                 answer = await attempt.send(self._client, system, tools, messages, limit)
             except _TryAgain as again:
                 problem = again.problem
-                pause = again.after
                 if pause is None:
-                    pause = min(60.0, 0.5 * 2**number) * random.uniform(0.5, 1)  # noqa: S311
-                if number + 1 == TRIES or time.monotonic() + pause > give_up:
                     break
-                await asyncio.sleep(pause)
+                # A jitter, so that jobs which failed together do not come back together.
+                after = pause * random.uniform(0.5, 1) if again.after is None else again.after  # noqa: S311
+                if time.monotonic() + after > give_up:
+                    break
+                await asyncio.sleep(after)
                 continue
-            match answer.stop:
+            match answer.stop_reason:
                 case "max_tokens" if limit < wanted:
                     raise LimitReached(
                         f"The budget of ${purse.usd:.2f} ended in the middle of an answer."

@@ -1,0 +1,33 @@
+"""What the tests of this room share."""
+
+from decimal import Decimal
+
+from agent.progress import Message, Progress, Run, Spent
+
+
+class Watcher:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.seen: list[Progress] = []
+
+    async def __call__(self, progress: Progress) -> None:
+        self.seen.append(progress)
+
+    @property
+    def usd(self) -> Decimal:
+        return sum((seen.usd for seen in self.seen if isinstance(seen, Spent)), Decimal(0))
+
+    @property
+    def runs(self) -> list[Run]:
+        return [seen for seen in self.seen if isinstance(seen, Run)]
+
+
+class Journal:
+    """Keeps messages, as the store does."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def __call__(self, message: Message) -> None:
+        self.messages.append(message)
