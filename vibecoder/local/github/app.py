@@ -1,0 +1,97 @@
+"""The loopback GitHub as one ASGI app: REST at / and /api/v3, git, pages, sign-in, /_admin."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from vibecoder.local.github import git_http
+from vibecoder.local.github.problems import NotFound
+from vibecoder.local.github.rest import apps, call, checks, gitdata, issues, pulls, repos, users
+from vibecoder.local.github.world import World
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+RESOURCES = (apps, users, repos, gitdata, issues, pulls, checks)  # importing them declares routes
+API_ROOT = "/api/v3"
+# First parts of paths that are the API's when there is no /api/v3 before them.
+API_WORDS = {
+    "app", "app-manifests", "applications", "apps", "installation", "meta", "orgs", "rate_limit",
+    "repos", "repositories", "search", "user", "users", "zen",
+}  # fmt: skip
+
+
+def _endpoint(world: World, rule: call.Rule) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await call.respond(world, rule, request)
+
+    return endpoint
+
+
+def _rest(world: World) -> Starlette:
+    async def missing(request: Request, error: Exception) -> Response:
+        return JSONResponse(call.refusal(NotFound()).body, 404)
+
+    ordered = sorted(call.RULES, key=lambda rule: rule.path.endswith(":path}"))
+    routes = [Route(rule.path, _endpoint(world, rule), methods=[rule.method]) for rule in ordered]
+    return Starlette(routes=routes, exception_handlers={404: missing, 405: missing})
+
+
+class GitHub:
+    """Sends each request where it belongs, after the faults that wait for it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._rest = _rest(world)
+        self._git = git_http.GitHttp(world)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        scope = dict(scope)
+        path: str = scope["path"]
+        if path == API_ROOT or path.startswith(API_ROOT + "/"):
+            path = path.removeprefix(API_ROOT) or "/"
+            scope["api_root"] = API_ROOT
+            scope["path"] = path
+            scope["raw_path"] = path.encode()
+        await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if git_http.matches(path):
+            await self._git(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        courier: asyncio.Task[None] | None = None
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                courier = asyncio.create_task(self._world.courier.run())
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                if courier is not None:
+                    courier.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await courier
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def app(world: World) -> GitHub:
+    """The app for a world; set `world.base_url` to where it is served."""
+    return GitHub(world)
