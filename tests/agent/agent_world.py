@@ -1,5 +1,8 @@
 """What the tests of this room share."""
 
+import io
+import tarfile
+from collections.abc import Mapping
 from decimal import Decimal
 
 from agent.progress import Message, Progress, Run, Spent
@@ -31,3 +34,15 @@ class Journal:
 
     async def __call__(self, message: Message) -> None:
         self.messages.append(message)
+
+
+def tar_of(files: Mapping[str, bytes]) -> io.BytesIO:
+    """A tar file of regular files, ready to be read."""
+    out = io.BytesIO()
+    with tarfile.open(mode="w", fileobj=out) as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    out.seek(0)
+    return out

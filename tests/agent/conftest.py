@@ -2,14 +2,21 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from agent_world import Journal, Watcher
 
 from agent.model import Model, ModelSettings, Purse
-from vibecoder.local.model.app import app
+from agent.sandbox import Sandbox, Sandboxes, SandboxSettings
+from vibecoder.local.model.app import app as model_app
 from vibecoder.local.model.script import Stage
+from vibecoder.local.sandbox.app import app as sandbox_app
+from vibecoder.local.sandbox.probe import Isolation, probe
+from vibecoder.local.sandbox.toolchain import prepare
 from vibecoder.local.serve import serve
+
+E2B_KEY = "e2b_" + "7" * 40
 
 
 @pytest.fixture
@@ -34,7 +41,7 @@ def stage() -> Stage:
 
 @pytest.fixture
 async def model_url(stage: Stage) -> AsyncIterator[str]:
-    async with serve(app(stage)) as url:
+    async with serve(model_app(stage)) as url:
         yield url
 
 
@@ -43,3 +50,29 @@ async def model(model_url: str) -> AsyncIterator[Model]:
     model = Model(ModelSettings("sk-test", model_url), pauses=(0.01,) * 5)
     yield model
     await model.close()
+
+
+@pytest.fixture(scope="session")
+def isolation() -> Isolation:
+    return probe()
+
+
+@pytest.fixture
+async def sandboxes(tmp_path: Path, isolation: Isolation) -> AsyncIterator[Sandboxes]:
+    """A deployment of its own. Without isolation, our harmless commands run as they are."""
+    server = sandbox_app(
+        tmp_path / "boxes",
+        api_key=E2B_KEY,
+        toolchain=prepare(tmp_path / "toolchain", []),
+        isolation=isolation,
+        unisolated=True,
+    )
+    async with serve(server) as url:
+        yield Sandboxes(SandboxSettings(E2B_KEY, url, url, None), "tests")
+
+
+@pytest.fixture
+async def sandbox(sandboxes: Sandboxes) -> AsyncIterator[Sandbox]:
+    sandbox = await sandboxes.create("job", "1")
+    yield sandbox
+    await sandbox.kill()
