@@ -225,6 +225,48 @@ def fetch(task: Task, cache: Path) -> Sources:
     )
 
 
+def sample(folder: Path) -> tuple[Task, Sources]:
+    """A task of our own, for where no package index answers: a small library and a bug in it.
+
+    Its two versions are written under `folder`. Its tests need nothing but Python.
+    """
+    sources = Sources(folder / "before", folder / "after")
+    _write_sample(HERE / "sample" / "before", sources.old)
+    _write_sample(HERE / "sample" / "before", sources.new)
+    _write_sample(HERE / "sample" / "after", sources.new)
+    task = Task(
+        package="durations",
+        old="1.0.0",
+        new="1.0.1",
+        old_sdist="",
+        old_sha256="",
+        new_sdist="",
+        new_sha256="",
+        source_files=("durations/reading.py",),
+        test_files=("tests/test_reading.py",),
+        test_args=(
+            "tests.test_reading.ReadingTest.test_text_that_is_only_partly_a_duration_is_refused",
+        ),
+        issue_title='`parse("1h30")` is one hour',
+        issue_body=(
+            'A number without a unit is silently dropped: `parse("1h30")` gives 3600, and so does '
+            "any other text with a duration somewhere in it, such as `10 minutes`. I had typed "
+            "`1h30` for an hour and a half. Whatever is not a duration from end to end should be "
+            "a ValueError."
+        ),
+        program=("python", "-m", "unittest"),
+    )
+    return task, sources
+
+
+def _write_sample(kept: Path, root: Path) -> None:
+    # Each file is kept with ".txt" behind its name, so that no tool takes it for our own code.
+    for path in kept.rglob("*.txt"):
+        target = root / path.relative_to(kept).with_suffix("")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+
+
 def _release(package: str, file_name: str, sha256: str, cache: Path) -> Path:
     place = cache / "releases" / sha256
     if place.is_dir():
