@@ -196,11 +196,8 @@ def kind_problem(entry: Listed) -> Refused | None:
     """What is wrong with the kind or size of a new or changed file."""
     if entry.mode == OTHER:
         kind = entry.sha.decode("ascii")
-        return _refused(
-            entry.path,
-            "special",
-            f"is of a kind that git cannot hold ({kind}). Delete it, or list it in .gitignore.",
-        )
+        what = "cannot be read" if kind == "unreadable" else f"is a {kind}, which git cannot hold"
+        return _refused(entry.path, "special", f"{what}. Delete it, or list it in .gitignore.")
     if entry.size is not None and entry.size > MAX_FILE:
         return too_large(entry.path, entry.size)
     name = fold(entry.path.rpartition(b"/")[2])
@@ -246,6 +243,15 @@ def protected(path: bytes) -> Refused | None:
 def inside_submodule(path: bytes) -> Refused:
     return _refused(
         path, "submodule", "lies in a submodule, whose content is kept elsewhere. Delete it."
+    )
+
+
+def in_the_way(path: bytes) -> Refused:
+    return _refused(
+        path,
+        "submodule",
+        "stands where a folder with things that I must keep was, such as a submodule. "
+        "Delete it and make that folder again.",
     )
 
 

@@ -1,7 +1,7 @@
 """Credentials in new text, by their well-known forms. What it finds is never repeated."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # Formats: https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/about-authentication-to-github#githubs-token-formats
 # and the prefixes that the providers document for secret scanning. Repetitions are bounded, and
@@ -27,13 +27,13 @@ _FORMS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 )
 
 
-def leaks(new: bytes, *known: bytes) -> Iterator[tuple[int, str]]:
-    """(line number, "a GitHub token") for each credential that none of `known` holds already."""
+def leaks(text: bytes, known: Callable[[bytes], bool]) -> Iterator[tuple[int, str]]:
+    """(line number, "a GitHub token") for each credential in `text` that is not `known`."""
     for what, form in _FORMS:
-        for match in form.finditer(new):
+        for match in form.finditer(text):
             secret = match.group()
-            if not _placeholder(secret) and not any(secret in text for text in known):
-                yield new.count(b"\n", 0, match.start()) + 1, what
+            if not _placeholder(secret) and not known(secret):
+                yield text.count(b"\n", 0, match.start()) + 1, what
 
 
 def _placeholder(secret: bytes) -> bool:

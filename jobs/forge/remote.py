@@ -5,15 +5,17 @@ lives no longer than a request. Protocol: https://git-scm.com/docs/gitprotocol-h
 https://git-scm.com/docs/gitprotocol-v2.
 """
 
+import gc
+import hashlib
 import logging
-import re
 import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from io import BytesIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import tenacity
@@ -28,8 +30,8 @@ from dulwich.errors import (
     SendPackError,
 )
 from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
-from dulwich.objects import ObjectID, ShaFile
-from dulwich.pack import UnresolvedDeltas, full_unpacked_object
+from dulwich.objects import ObjectID
+from dulwich.pack import UnresolvedDeltas
 from dulwich.refs import Ref, check_ref_format
 from urllib3.util import Retry, Timeout, make_headers
 
@@ -39,7 +41,6 @@ from jobs.forge.errors import (
     GitError,
     GitUnauthorized,
     GitUnreachable,
-    PushRefusal,
     PushRefused,
     RepositoryGone,
     RepositoryTooLarge,
@@ -116,12 +117,21 @@ class _Client(HttpGitClient):
         self.deadline = time.monotonic() + seconds
         self.max_bytes = max_bytes
         self.received = 0
+        self.opening = b""  # how the last answer began: dulwich drops protocol v2's ERR packets
         # Retrying is ours (a lost answer to a push must be looked at first), redirects are
         # followed because GitHub answers so for renamed repositories.
         pool = urllib3.PoolManager(
             timeout=Timeout(connect=min(10.0, seconds), read=min(STALL, seconds)),
             headers={"User-Agent": "git/cloud-vibecoder"},
-            retries=Retry(total=3, connect=0, read=0, status=0, other=0, redirect=3),
+            retries=Retry(
+                total=3,
+                connect=0,
+                read=0,
+                status=0,
+                other=0,
+                redirect=3,
+                respect_retry_after_header=False,
+            ),
         )
         super().__init__(remote.url, pool_manager=pool, config=_CONFIG)
         self._pool = pool
@@ -142,26 +152,38 @@ class _Client(HttpGitClient):
         self._auth_header = make_headers(basic_auth=f"x-access-token:{self.remote.token()}")[
             "authorization"
         ]
+        if isinstance(data, bytes):
+            # In blocks, because a socket's timeout is for all that one call sends.
+            data = _Upload(data, self._left)
         try:
             response, _ = super()._http_request(url, headers, data, raise_for_status=False)
         except GitProtocolError:
-            raise self._unreachable() from None  # its text names addresses, ours the repository
+            raise self.unreachable() from None  # its text names addresses, ours the repository
         finally:
             self._auth_header = None
+        self.opening = b""
         try:
             self._check(url, response)
         except BaseException:
             response.close()
             raise
-        return response, lambda size=-1: self._read(response, size)
+        return response, lambda size: self._read(response, size)
 
     def _read(self, response: Any, size: int) -> bytes:
-        self._left()
+        """Exactly `size` bytes, or fewer at the end."""
+        data = b""
         try:
-            data: bytes = response.read(size) if size >= 0 else response.read()
+            while len(data) < size:
+                self._left()  # for each piece: a server may send one byte a second
+                piece: bytes = response.read1(size - len(data))
+                if not piece:
+                    break
+                data = data + piece if data else piece
         except urllib3.exceptions.HTTPError:
-            raise self._unreachable("the connection broke in mid-transfer") from None
+            raise self.unreachable("the connection broke in mid-transfer") from None
         self.received += len(data)
+        if len(self.opening) < 500:
+            self.opening += data[:500]
         if self.max_bytes is not None and self.received > self.max_bytes:
             raise RepositoryTooLarge(
                 f"{self.remote.name} is too large to work on: its latest commit alone is more "
@@ -171,9 +193,9 @@ class _Client(HttpGitClient):
 
     def _left(self) -> None:
         if time.monotonic() > self.deadline:
-            raise self._unreachable(f"it took longer than {self.seconds:.0f} seconds")
+            raise self.unreachable(f"it took longer than {self.seconds:.0f} seconds")
 
-    def _unreachable(
+    def unreachable(
         self, why: str = "no answer came", retry_after: float | None = None
     ) -> GitUnreachable:
         host = urlsplit(self.remote.url).netloc
@@ -200,9 +222,9 @@ class _Client(HttpGitClient):
         if status == 200:
             kind = response.headers.get("Content-Type") or ""
             if not kind.startswith("application/x-git-"):
-                raise self._unreachable("something that is not git answered")
+                raise self.unreachable("something that is not git answered")
             return
-        said = _sentence(response.read(2048))
+        said = sentence(self._read(response, 2048))
         if status == 401:
             raise GitUnauthorized(
                 f"GitHub did not accept my access to {name}. If the App was removed from the "
@@ -221,32 +243,44 @@ class _Client(HttpGitClient):
         if status == 413:
             raise PushRefused("too_large", f"The push to {name} was larger than GitHub takes.")
         if status in {403, 429} or status >= 500:
-            raise self._unreachable(f"it answered with HTTP status {status}", after)
+            raise self.unreachable(f"it answered with HTTP status {status}", after)
         raise GitError(f"{name} gave an answer that I did not expect, HTTP status {status}.")
 
 
+class _Upload(BytesIO):
+    """A request's body that is read block by block, while there is time left."""
+
+    def __init__(self, data: bytes, check: Callable[[], None]) -> None:
+        super().__init__(data)
+        self._check = check
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check()
+        return super().read(size)
+
+
 @contextmanager
-def _client(remote: Remote, seconds: float, max_bytes: int | None = None) -> Iterator[_Client]:
+def connect(remote: Remote, seconds: float, max_bytes: int | None = None) -> Iterator[_Client]:
     """A client for one attempt, and sense made of what dulwich raises."""
     client = _Client(remote, seconds, max_bytes)
     try:
         yield client
-    except SendPackError as error:
-        raise PushRefused(_kind(str(error)), _refusal(remote, "the push", str(error), [])) from None
+    except SendPackError:
+        raise  # a refusal, told by `push`
     except _BROKEN as error:
-        words = str(error)
+        words = f"{error} {client.opening.decode('ascii', 'replace')}"
         if "not our ref" in words or "unadvertised object" in words:
             raise BranchMissing(
                 f"The commit that I was working from is no longer in {remote.name}. "
                 "Its branch was probably rewritten; start again from the new one."
             ) from None
         log.info("broken git answer from %s: %s", remote.name, type(error).__name__)
-        raise client._unreachable("its answer was cut short or garbled") from error
+        raise client.unreachable("its answer was cut short or garbled") from error
     finally:
         client.close()
 
 
-def _patiently(seconds: float, attempt: Callable[[float], T]) -> T:
+def patiently(seconds: float, attempt: Callable[[float], T]) -> T:
     """Calls `attempt(seconds left)` again after a passing fault, within `seconds` in all.
 
     A refused token gets one more chance: GitHub's fresh tokens are not valid everywhere at once.
@@ -292,7 +326,7 @@ def fetch(
     prefixes = [b"HEAD"] if asked is None else [asked, b"HEAD"]
 
     def attempt(left: float) -> Fetched:
-        with _client(remote, left, max_bytes) as client:
+        with connect(remote, left, max_bytes) as client:
             want: list[bytes] = []
 
             def wants(refs: Any, depth: int | None = None) -> list[ObjectID]:
@@ -306,11 +340,11 @@ def fetch(
                 raise _nothing(remote, name, result)
             if len(want[0]) != 40:
                 raise GitError(f"{remote.name} uses SHA-256 object names, which I cannot read.")
-            if name is None:
+            if name is None and sha is None:
                 raise BranchMissing(f"{remote.name} has no default branch; name one to start from.")
-            return Fetched(_short(name), want[0].decode(), client.received)
+            return Fetched(_short(name or b""), want[0].decode(), client.received)
 
-    return _patiently(seconds, attempt)
+    return patiently(seconds, attempt)
 
 
 def _fetch_pack(
@@ -319,16 +353,43 @@ def _fetch_pack(
     # The graph walker has nothing to offer: a shallow store's heads are no common history.
     walker = ObjectStoreGraphWalker([], lambda _: [])
     pack, commit, abort = store.add_pack()
+    checked = _Checked(pack)
     try:
-        result = client.fetch_pack(
-            b"", wants, walker, pack.write, depth=1, ref_prefix=prefixes, protocol_version=None
-        )
-        commit()
+        result = client.fetch_pack(b"", wants, walker, checked.write, depth=1, ref_prefix=prefixes)
+        checked.end()
     except BaseException:
+        abort()
+        raise
+    problem = ""
+    try:
+        commit()
+    except (*_BROKEN, BufferError) as error:  # a crafted pack: its sum was right
+        problem = f"{type(error).__name__}: {error}"
+    if problem:
+        gc.collect()  # the error's frames held views of the mapped file, so it could not be closed
         with suppress(FileNotFoundError):
             abort()
-        raise
+        raise GitProtocolError(problem)
     return result
+
+
+class _Checked:
+    """Writes a pack and checks the SHA-1 at its end, before anything is made of its content."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._sum = hashlib.sha1(usedforsecurity=False)
+        self._tail = b""  # the last 20 bytes, which may be the sum
+
+    def write(self, data: bytes) -> int:
+        held = self._tail + data
+        self._sum.update(held[:-20])
+        self._tail = held[-20:]
+        return self._out.write(data)
+
+    def end(self) -> None:
+        if self._tail and self._tail != self._sum.digest():
+            raise GitProtocolError("the pack's sum is wrong")
 
 
 def _nothing(remote: Remote, name: bytes | None, result: FetchPackResult) -> GitError:
@@ -346,55 +407,11 @@ def remote_head(remote: Remote, branch: str) -> str | None:
     ref = branch_ref(branch)
 
     def attempt(left: float) -> str | None:
-        with _client(remote, left, 50_000_000) as client:
+        with connect(remote, left, 50_000_000) as client:
             sha = client.get_refs(b"", ref_prefix=[ref]).refs.get(Ref(ref))
             return sha.decode() if sha else None
 
-    return _patiently(LOOK_SECONDS, attempt)
-
-
-def push(
-    remote: Remote, branch: str, sha: str, objects: Sequence[ShaFile], *, expect: str | None
-) -> None:
-    """Moves `branch` to `sha`, whose new objects are `objects`, if it still points to `expect`.
-
-    `expect` None: the branch must not exist yet. A branch that is at `sha` already is fine, so
-    that a push whose answer was lost can be repeated. Raises PushRefused and GitError's others.
-    """
-    ref = Ref(branch_ref(branch))
-    new = ObjectID(sha.encode())
-    old = ObjectID(expect.encode()) if expect else None
-
-    def attempt(left: float) -> None:
-        said: list[bytes] = []
-
-        def update(refs: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
-            now = refs.get(ref)
-            if now == new:
-                return {}
-            if now != old:
-                raise _stale(remote, branch, now.decode() if now else None)
-            return {ref: new}
-
-        def pack(*_: object, **__: object) -> tuple[int, Iterator[Any]]:
-            return len(objects), (full_unpacked_object(each) for each in objects)
-
-        with _client(remote, left) as client:
-            result = client.send_pack(b"", update, pack, progress=said.append)
-        # dulwich reports refusals as data; only a pack that could not be read raises.
-        error = (result.ref_status or {}).get(ref)
-        if error:
-            kind = _kind(error + "\n" + _text(said))
-            if kind == "stale":
-                raise _stale(remote, branch, None, moved=True)
-            raise PushRefused(kind, _refusal(remote, f"`{branch}`", error, said))
-
-    try:
-        _patiently(PUSH_SECONDS, attempt)
-    except PushRefused as refused:
-        # A server still busy with our own earlier attempt refuses the repeat as stale.
-        if refused.kind != "stale" or remote_head(remote, branch) != sha:
-            raise
+    return patiently(LOOK_SECONDS, attempt)
 
 
 def branch_ref(branch: str) -> bytes:
@@ -409,64 +426,12 @@ def _short(ref: bytes) -> str:
     return ref.removeprefix(b"refs/heads/").decode("utf-8", "surrogateescape")
 
 
-def _stale(remote: Remote, branch: str, now: str | None, moved: bool = False) -> PushRefused:
-    where = f"it is now at {now[:8]}" if now else "it moved" if moved else "it is gone"
-    return PushRefused(
-        "stale",
-        f"Somebody else changed the branch `{branch}` of {remote.name} meanwhile ({where}), so I "
-        "did not push over it.",
-    )
-
-
-# The words that GitHub and git use for refusals: the status of the ref, or the remote's messages.
-# "GH001" and friends: https://docs.github.com/en/get-started/using-git/troubleshooting
-_KINDS: tuple[tuple[PushRefusal, str], ...] = (
-    ("workflow", r"without `?workflows?`? (permission|scope)|update workflow"),
-    ("secret", r"push protection|cannot contain secrets|secret scanning"),
-    ("too_large", r"GH001|file size limit|exceeds maximum|pack .*too large|too large"),
-    ("protected", r"GH006|GH013|protected branch|rule violations|hidden ref|prohibited"),
-    ("permission", r"permission|denied to|write access|archived|read-only"),
-    (
-        "stale",
-        r"non-fast-forward|fetch first|stale info|failed to update ref|cannot lock ref"
-        r"|already exists|missing necessary objects|incorrect old value|reference changed",
-    ),
-)
-
-
-def _kind(words: str) -> PushRefusal:
-    for kind, pattern in _KINDS:
-        if re.search(pattern, words, re.IGNORECASE):
-            return kind
-    return "hook"
-
-
-_ADVICE: dict[PushRefusal, str] = {
-    "workflow": "The App has no permission to change workflow files; make that change yourself.",
-    "secret": "A secret was found in the change; it must be taken out before it can be pushed.",
-    "too_large": "A file, or the whole push, is over the server's limit.",
-    "protected": "A rule of the repository protects the branch; let the App's branches through.",
-    "permission": "The App may not write here: its permission, or an archived repository.",
-    "hook": "A rule of the server declined it.",
-}
-
-
-def _refusal(remote: Remote, what: str, status: str, said: Sequence[bytes]) -> str:
-    kind = _kind(status + "\n" + _text(said))
-    words = _sentence((_text(said) or status).encode())
-    return f"{remote.name} did not take {what}. {_ADVICE.get(kind, '')} It said: {words}"
-
-
-def _text(said: Sequence[bytes]) -> str:
-    return b"".join(said).decode("utf-8", "replace")
-
-
-def _sentence(data: bytes) -> str:
-    """A server's words on one line: printable, at most 500 characters."""
-    words = " ".join(data.decode("utf-8", "replace").split())
-    return "".join(c for c in words if c.isprintable())[:500]
-
-
 def _seconds(value: str | None) -> float | None:
     """`Retry-After` in seconds; its date form is not used by GitHub and counts as absent."""
     return float(value) if value and value.isascii() and value.isdigit() else None
+
+
+def sentence(data: bytes) -> str:
+    """A server's words on one line: printable, at most 500 characters."""
+    words = " ".join(data.decode("utf-8", "replace").split())
+    return "".join(c for c in words if c.isprintable())[:500]

@@ -1,7 +1,9 @@
 """Trees of a commit without a working copy: their entries, a changed copy, and what they ignore."""
 
 import os
+import re
 import stat
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,7 +19,12 @@ from jobs.forge.intake import FILE, LINK, MAX_LISTED, PROGRAM, SUBMODULE
 
 MAX_DEPTH = 400  # below Python's own limit of recursion, which `changed` needs
 MAX_RULES = 100_000  # bytes of one .gitignore or .gitattributes that count
-MAX_STARS = 4  # a pattern with more wildcards takes the regex engine too long on a crafted name
+# Patterns become regular expressions, whose time on a crafted name grows with the power of their
+# wildcards: 255 characters and 4 wildcards take seconds. Patterns with more match nothing here,
+# and few of a file may have more than 2.
+MAX_STARS = 4
+MAX_COSTLY = 50
+RULE_SECONDS = 30.0  # for all questions to one set of rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,10 @@ def changed(
     return result.id
 
 
+class TooSlow(Exception):
+    """Crafted rules took longer than RULE_SECONDS."""
+
+
 # One file's content by path, or None where there is no such plain file.
 Load = Callable[[bytes], bytes | None]
 
@@ -114,9 +125,12 @@ class Ignored(IgnoreFilterManager):
         super().__init__("/", [], False)
         self._load = load
         self._pruned: dict[str, bool] = {}
+        self._deadline = time.monotonic() + RULE_SECONDS
 
     def covers(self, path: bytes) -> bool:
-        """Whether git would leave out the untracked file at `path`."""
+        """Whether git would leave out the untracked file at `path`. Raises TooSlow."""
+        if time.monotonic() > self._deadline:
+            raise TooSlow
         name = os.fsdecode(path)
         at = name.find("/")
         while at != -1:
@@ -155,8 +169,12 @@ class Large:
             return compile_gitattributes_patterns(parsed, base=folder)
 
         self._attributes = GitAttributes(rules(b""), directory_loader=rules)
+        self._deadline = time.monotonic() + RULE_SECONDS
 
     def covers(self, path: bytes) -> bool:
+        """Whether `path` is kept with Git LFS. Raises TooSlow."""
+        if time.monotonic() > self._deadline:
+            raise TooSlow
         return self._attributes.match_path(path).get(b"filter") == b"lfs"
 
 
@@ -169,6 +187,12 @@ def is_pointer(data: bytes) -> bool:
 
 
 def _rules(data: bytes) -> BytesIO:
-    """The lines that a regular expression can match in a sensible time."""
-    lines = data[:MAX_RULES].splitlines(keepends=True)
-    return BytesIO(b"".join(line for line in lines if line.count(b"*") <= MAX_STARS))
+    """The lines that regular expressions can match in a sensible time."""
+    kept: list[bytes] = []
+    costly = 0
+    for line in data[:MAX_RULES].splitlines(keepends=True):
+        stars = len(re.findall(rb"\*+", line))
+        costly += stars > 2
+        if stars <= 2 or (stars <= MAX_STARS and costly <= MAX_COSTLY):
+            kept.append(line)
+    return BytesIO(b"".join(kept))

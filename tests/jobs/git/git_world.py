@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -296,3 +297,76 @@ def bare(server: Server) -> Path:
 def checkout(server: Server, bare: Path, tmp_path: Path) -> Iterator[Checkout]:
     with Checkout.fetch(tmp_path / "job", server.remote(), None) as found:
         yield found
+
+
+def status(code: int, body: bytes = b"", **headers: str) -> Fault:
+    """Answers with this status."""
+
+    def fault(handler: _Handler) -> bool:
+        handler.answer(code, body, **headers)
+        return True
+
+    return fault
+
+
+def through(handler: _Handler) -> bool:
+    """No fault."""
+    return False
+
+
+def hang(handler: _Handler) -> bool:
+    """Never answers."""
+    handler.world.stop.wait(30)
+    handler.close_connection = True
+    return True
+
+
+def lost(handler: _Handler) -> bool:
+    """Does what was asked, and hangs up before the answer."""
+    path, _, query = handler.path.partition("?")
+    handler.backend(path, query)
+    handler.close_connection = True
+    return True
+
+
+def cut(share: float) -> Fault:
+    """Sends a part of the answer and hangs up."""
+
+    def fault(handler: _Handler) -> bool:
+        path, _, query = handler.path.partition("?")
+        code, body, kind = handler.backend(path, query)
+        handler.send_response(code)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[: int(len(body) * share)])
+        handler.close_connection = True
+        return True
+
+    return fault
+
+
+def drip(handler: _Handler) -> bool:
+    """Sends a byte now and then, for ever."""
+    path, _, query = handler.path.partition("?")
+    code, body, kind = handler.backend(path, query)
+    handler.send_response(code)
+    handler.send_header("Content-Type", kind)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    with suppress(OSError):
+        for at in range(len(body)):
+            handler.wfile.write(body[at : at + 1])
+            if handler.world.stop.wait(0.1):
+                break
+    handler.close_connection = True
+    return True
+
+
+def garbled(handler: _Handler) -> bool:
+    """Flips a byte in the middle of the answer."""
+    path, _, query = handler.path.partition("?")
+    code, body, kind = handler.backend(path, query)
+    middle = len(body) * 3 // 4
+    handler.answer(code, body[:middle] + bytes([body[middle] ^ 255]) + body[middle + 1 :], kind)
+    return True
