@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lock clean
+.PHONY: help demo test tasks check lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -ts "$$(printf '\t')"
@@ -24,6 +24,9 @@ demo: .venv/.runtime ## a real issue of a real package becomes a real pull reque
 
 test: .venv/.dev ## everything that needs no key
 	@$(BIN)/python -m pytest $(ARGS)
+
+tasks: .venv/.dev ## the real tasks of vibecoder/real_tasks.json, end to end (needs a package index)
+	@$(BIN)/python -m pytest -m network $(ARGS)
 
 check: .venv/.dev ## lint, types, imports
 	$(BIN)/ruff check .

@@ -93,12 +93,6 @@ class Job:
             [0, *(done.number for done in self.commits), *(done.number for done in self.skipped)]
         )
 
-    def commit_of(self, run: CommandRan) -> str | None:
-        """The sha whose files `run` ran against: no tool edited anything in between."""
-        if run.edits == 0:
-            return self.base_sha
-        return next((c.sha for c in self.commits if c.edits == run.edits), None)
-
     @property
     def ended(self) -> bool:
         return self.state in TERMINAL
@@ -191,16 +185,26 @@ def may_write(permission: str) -> bool:
     return permission in {"admin", "write"}
 
 
+JobCommand = StartJob | AcceptPlan | CancelJob | OpenPull
+
+
+def not_permitted(command: JobCommand, permission: str) -> Refusal:
+    """For somebody without write permission; on a public repository it is not said aloud."""
+    return Refusal(
+        f"@{command.actor.login}, only people with write permission on "
+        f"{command.repository.name} can ask me to work here.",
+        silent=not command.repository.private,
+    )
+
+
 def decide(
-    job: Job, command: StartJob | AcceptPlan | CancelJob | OpenPull, permission: str, now: float
+    job: Job, command: JobCommand, permission: str, now: float
 ) -> tuple[JobEvent, ...] | Refusal:
     """What `command` does to `job`, given the sender's live permission on the repository."""
     if not may_write(permission):
-        return Refusal(
-            f"@{command.actor.login}, only people with write permission on "
-            f"{command.repository.name} can ask me to work here.",
-            silent=permission in {"read", "none"} and not command.repository.private,
-        )
+        return not_permitted(command, permission)
+    if command.repository.id != job.repository.id:
+        return Refusal("That job belongs to another repository.")
     match command:
         case StartJob():
             return (Allowed(now, permission),)

@@ -1,5 +1,110 @@
 """The command line: verbs only; each imports what it needs when it is called."""
 
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
 import typer
 
-main = typer.Typer(no_args_is_help=True, add_completion=False)
+from vibecoder import settings
+
+main = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # locals may hold tokens
+    help="Comment /vibecode on an issue; a draft pull request with real code appears.",
+)
+
+
+@main.command()
+def demo(
+    task: Annotated[
+        str, typer.Option(help="another real task: PACKAGE or PACKAGE@NEW_VERSION")
+    ] = "itsdangerous",
+    tasks: Annotated[Path | None, typer.Option(help="a list of tasks of your own")] = None,
+    repo: Annotated[Path | None, typer.Option(help="your own git repository (needs a key)")] = None,
+    issue: Annotated[str | None, typer.Option(help="what is wrong with it, in words")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    keep: Annotated[bool, typer.Option(help="leave everything running, with addresses")] = False,
+) -> None:
+    """A real issue of a real package becomes a real pull request, here and now."""
+    from vibecoder import demo
+
+    try:
+        ok = asyncio.run(
+            demo.run(
+                demo.Wanted(task, tasks, repo, issue), settings.load(), as_json=as_json, keep=keep
+            )
+        )
+    except demo.ERRORS as error:
+        _stop(error)
+    except KeyboardInterrupt:
+        ok = True
+    raise typer.Exit(0 if ok else 1)
+
+
+@main.command()
+def web() -> None:
+    """The front door: webhooks in, answers out."""
+    from vibecoder import run
+
+    try:
+        asyncio.run(run.web(settings.load()))
+    except run.ERRORS as error:
+        _stop(error)
+
+
+@main.command()
+def worker() -> None:
+    """Does the jobs. Run as many as you like."""
+    from vibecoder import run
+
+    try:
+        asyncio.run(run.worker(settings.load()))
+    except run.ERRORS as error:
+        _stop(error)
+
+
+@main.command()
+def redis() -> None:
+    """The embedded Redis server, as a process of its own. Not needed where REDIS_URL is set."""
+    from vibecoder.local import redis
+
+    redis.run_forever(settings.load().vibecoder_state_dir / "redis")
+
+
+@main.command()
+def local(
+    as_json: Annotated[bool, typer.Option("--json", help="print one line of JSON")] = False,
+) -> None:
+    """Only the stand-ins for GitHub, E2B, the model and Redis, until stopped."""
+    from vibecoder import run
+
+    def ready(contract: dict[str, object]) -> None:
+        text = json.dumps(contract) if as_json else json.dumps(contract, indent=2)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    try:
+        asyncio.run(run.local(settings.load(), ready))
+    except run.ERRORS as error:
+        _stop(error)
+
+
+@main.command()
+def doctor(
+    live: Annotated[
+        bool, typer.Option(help="ask github.com, E2B and the model too; costs a few cents")
+    ] = False,
+) -> None:
+    """Checks the settings and this machine, and says how to mend what is wrong."""
+    from vibecoder import doctor
+
+    raise typer.Exit(0 if asyncio.run(doctor.check(settings.load(), live=live)) else 1)
+
+
+def _stop(error: BaseException) -> NoReturn:
+    typer.secho(str(error), fg="red", err=True)
+    raise typer.Exit(2)

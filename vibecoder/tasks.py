@@ -334,7 +334,8 @@ def _locked_lines() -> list[str]:
 
 def _pip_download(folder: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--only-binary"]
-    command += [":all:", "--disable-pip-version-check", "--dest", str(folder), *arguments]
+    command += [":all:", "--disable-pip-version-check", "--retries", "1", "--timeout", "20"]
+    command += ["--dest", str(folder), *arguments]
     try:
         done = subprocess.run(  # noqa: S603  # our own interpreter; names are checked, see Requirement
             command, capture_output=True, text=True, timeout=WHEELS_SECONDS, check=False

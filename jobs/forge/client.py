@@ -150,13 +150,17 @@ async def send(client: Client, method: str, path: str, *, what: str, **more: Any
 
 async def patiently(attempt: Callable[[], Awaitable[R]]) -> R:
     """`attempt` again after an outage or a limit that soon passes; else its last error."""
+
+    async def once() -> R:
+        return await attempt()  # tenacity awaits coroutine functions only
+
     waits = AsyncRetrying(
         retry=retry_if_exception_type((GitHubUnreachable, RateLimited)),
         wait=_wait,
         stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(PATIENCE),
         reraise=True,
     )
-    return await waits(attempt)
+    return await waits(once)
 
 
 _backoff = wait_random_exponential(multiplier=0.5, max=8)

@@ -2,11 +2,25 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the caller, who may run several of these in one process."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on, for a process that is to be started."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager
@@ -18,10 +32,14 @@ async def serve(app: Any, port: int = 0, host: str = "127.0.0.1") -> AsyncIterat
     """
     listener = socket.create_server((host, port))
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_keep_alive=620, lifespan="auto"
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=620,
+        lifespan="auto",
+        timeout_graceful_shutdown=1,  # open event streams must not hold up the end
     )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the caller's
+    server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started:
@@ -31,6 +49,5 @@ async def serve(app: Any, port: int = 0, host: str = "127.0.0.1") -> AsyncIterat
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        server.force_exit = True  # open event streams must not hold up the end
         await task
         listener.close()

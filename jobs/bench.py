@@ -1,0 +1,223 @@
+"""The agent at work on one job: what it plans and saves becomes events, commits, a pull request."""
+
+import asyncio
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import assert_never
+
+from agent import loop
+from agent.loop import Assignment, Limits, Nothing, NotSaved, Saved
+from agent.plan import Plan, Step
+from agent.progress import Keep, Message, Progress, Run, Said, Spent, StepStarted, Used
+from agent.sandbox import Sandbox
+from jobs.events import (
+    Charged,
+    CommandRan,
+    Finished,
+    Noted,
+    Outcome,
+    Planned,
+    StepBegan,
+    StepCommitted,
+    StepSkipped,
+)
+from jobs.forge import render
+from jobs.forge.errors import PushRefused
+from jobs.forge.git import Checkout, Person, Refusals, Remote
+from jobs.forge.github import Forge
+from jobs.forge.report import Report
+from jobs.pull import pull_of
+from jobs.record import Record, Workshop
+from jobs.repoconfig import RepoConfig
+from jobs.show import show_last
+
+STEP_BYTES = 50 << 20  # what one step may bring back from the sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One job's things while a worker is at it."""
+
+    record: Record
+    forge: Forge
+    remote: Remote
+    checkout: Checkout
+    sandbox: Sandbox
+    config: RepoConfig
+
+    async def plan(
+        self, assignment: Assignment, limits: Limits, report: Report, kept: bool
+    ) -> Plan | Nothing:
+        record, shop = self.record, self.record.shop
+        found = await loop.plan(
+            shop.model,
+            self.sandbox,
+            assignment,
+            limits,
+            self._watch,
+            history=await self._history("plan", kept),
+            keep=self._keep("plan"),
+        )
+        if isinstance(found, Nothing):
+            return found
+        job = record.job
+        waits = (
+            job.command.plan_only
+            or self.config.approval == "always"
+            or any(not question.default for question in found.questions)
+        )
+        digest = found.digest(job.base_sha, ceiling(shop, self.config))
+        planned = Planned(record.now, found, digest, waits)
+        if waits:
+            # Shown first, for the same reason as an end is.
+            await show_last(report, job.apply(planned))
+        await record.add(planned)
+        return found
+
+    async def execute(
+        self, assignment: Assignment, plan: Plan, limits: Limits, kept: bool
+    ) -> Finished:
+        record = self.record
+        report = await loop.work(
+            record.shop.model,
+            self.sandbox,
+            assignment,
+            plan,
+            limits,
+            self._watch,
+            partial(self._save, plan),
+            done=record.job.steps_done,
+            history=await self._history("work", kept),
+            keep=self._keep("work"),
+        )
+        if report.outcome == "done":
+            return record.end("succeeded", report.summary, report.not_done)
+        outcome: Outcome = "stopped" if record.job.commits else "failed"
+        return record.end(outcome, report.summary, report.not_done or None)
+
+    async def _save(
+        self, plan: Plan, number: int, step: Step, summary: str, edits: int
+    ) -> Saved | NotSaved:
+        """A finished step becomes a commit on our branch, or the reasons why it cannot."""
+        record, checkout = self.record, self.checkout
+        job = record.job
+        manifest = await self.sandbox.manifest()
+        rules = {
+            path: await self.sandbox.read(os.fsdecode(path))
+            for path in await asyncio.to_thread(checkout.changed_rules, manifest)
+        }
+        changes = await asyncio.to_thread(checkout.compare, manifest, rules)
+        if changes.refused:
+            return NotSaved(tuple(refused.reason for refused in changes.refused))
+        if changes.empty:
+            await record.add(StepSkipped(record.now, number, summary))
+            return Saved(job.head_sha, ())
+        bot = await record.shop.github.bot()
+        me = Person(bot.login, bot.email)
+        with tempfile.TemporaryFile() as tar:
+            await self.sandbox.take(changes.take, tar, STEP_BYTES)
+            tar.seek(0)
+            commit = await asyncio.to_thread(
+                checkout.commit,
+                changes,
+                tar,
+                message=render.commit_message(job, plan, number, summary),
+                author=me,
+                committer=me,
+                when=int(record.now),
+            )
+        if isinstance(commit, Refusals):
+            return NotSaved(commit.reasons)
+        await record.lease.guard()
+        expect = job.commits[-1].sha if job.commits else None
+        try:
+            await asyncio.to_thread(checkout.push, self.remote, job.branch, commit, expect=expect)
+        except PushRefused as error:
+            if error.kind == "secret":
+                return NotSaved((str(error),))
+            raise
+        await record.add(
+            StepCommitted(
+                record.now,
+                number,
+                commit.sha,
+                step.title,
+                tuple(change.path for change in commit.files),
+                sum(change.added for change in commit.files),
+                sum(change.deleted for change in commit.files),
+                edits,
+            )
+        )
+        if record.job.pull is None:
+            await record.add(await pull_of(self.forge, record.job, record.now))
+        return Saved(commit.sha, tuple(change.path for change in commit.files))
+
+    async def _watch(self, progress: Progress) -> None:
+        now, add = self.record.now, self.record.add
+        match progress:
+            case Said(text=text):
+                await add(Noted(now, text))
+            case Used(tool=tool, about=about, failed=failed):
+                await add(Noted(now, f"{tool} {about}{' ✗' if failed else ''}"))
+            case Run():
+                await add(
+                    CommandRan(
+                        now,
+                        progress.id,
+                        progress.command,
+                        progress.exit_code,
+                        progress.seconds,
+                        progress.output_sha256,
+                        progress.output_tail,
+                        progress.edits,
+                    )
+                )
+            case Spent():
+                await add(
+                    Charged(
+                        now,
+                        progress.model,
+                        progress.input_tokens,
+                        progress.cache_read_tokens,
+                        progress.cache_write_tokens,
+                        progress.output_tokens,
+                        progress.usd,
+                    )
+                )
+            case StepStarted(number=number):
+                await add(StepBegan(now, number))
+            case _:
+                assert_never(progress)
+
+    def _keep(self, conversation: str) -> Keep:
+        async def keep(message: Message) -> None:
+            record = self.record
+            await record.shop.store.journal_add(
+                record.job.id, conversation, message, record.lease.token
+            )
+
+        return keep
+
+    async def _history(self, conversation: str, kept: bool) -> list[Message]:
+        """What was said before a crash; nothing where the sandbox that it speaks of is gone."""
+        if not kept:
+            return []
+        return await self.record.shop.store.journal(self.record.job.id, conversation)
+
+
+def ceiling(shop: Workshop, config: RepoConfig) -> Decimal:
+    return shop.usd if config.usd is None else min(shop.usd, config.usd)
+
+
+def limits_of(record: Record, config: RepoConfig) -> Limits:
+    """What is left of the job's ceilings; neither a crash nor a wait for people extends them."""
+    shop, job = record.shop, record.job
+    minutes = shop.minutes if config.minutes is None else min(shop.minutes, config.minutes)
+    return Limits(
+        usd=ceiling(shop, config) - job.usd,
+        deadline=time.monotonic() + minutes * 60 - job.worked,
+    )

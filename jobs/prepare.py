@@ -1,0 +1,125 @@
+"""What a job needs before the agent begins: the repository, a sandbox that holds it, the issue."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import structlog
+from arq.worker import RetryJob
+
+from agent.errors import AgentError, SandboxGone
+from agent.loop import Assignment, IssueText
+from agent.sandbox import Sandbox
+from jobs.events import Cloned, Noted, SandboxReady, StepCommitted
+from jobs.forge import render
+from jobs.forge.errors import PushRefused
+from jobs.forge.git import Checkout, Remote
+from jobs.forge.github import Forge
+from jobs.forge.remote import remote_head
+from jobs.job import Job
+from jobs.queue.lease import Lease
+from jobs.record import Record
+
+log = structlog.get_logger()
+
+GUIDANCE = ("AGENTS.md", "CLAUDE.md")
+GUIDANCE_BYTES = 32_000
+KEEP_ALIVE_SECONDS = 120  # of the sandbox's 600
+
+
+async def clone(record: Record, remote: Remote, folder: Path) -> Checkout:
+    """The repository at the job's base, or at our last commit where one was pushed before."""
+    job, began = record.job, time.monotonic()
+    if not job.branch:
+        checkout = await asyncio.to_thread(Checkout.fetch, folder, remote, job.command.base)
+        branch = await _free_branch(job, remote)
+        await record.add(
+            Cloned(
+                record.now,
+                checkout.branch,
+                checkout.base_sha,
+                branch,
+                checkout.files,
+                checkout.bytes,
+                time.monotonic() - began,
+            ),
+            *(Noted(record.now, note) for note in checkout.notes),
+        )
+        return checkout
+    pushed = await asyncio.to_thread(remote_head, remote, job.branch)
+    if pushed is None:
+        return await asyncio.to_thread(Checkout.fetch, folder, remote, job.base, sha=job.base_sha)
+    if pushed != job.head_sha and job.plan is not None:
+        # A worker died after its push and before its record: the push stands, so adopt it.
+        number = job.steps_done + 1
+        title = job.plan.steps[min(number, len(job.plan.steps)) - 1].title
+        await record.add(StepCommitted(record.now, number, pushed, title, (), 0, 0, -1))
+    return await asyncio.to_thread(Checkout.fetch, folder, remote, job.branch, sha=pushed)
+
+
+async def _free_branch(job: Job, remote: Remote) -> str:
+    """Our branch's name; it holds the job's id, so that only a person's own branch can clash."""
+    name = render.branch_name(job)
+    for suffix in ("", "-2", "-3"):
+        if await asyncio.to_thread(remote_head, remote, name + suffix) is None:
+            return name + suffix
+    raise PushRefused(
+        "stale", f"The branch `{name}` and its successors exist already; delete them and ask again."
+    )
+
+
+async def sandbox_of(record: Record, checkout: Checkout) -> tuple[Sandbox, bool]:
+    """A sandbox with the files; True where it is the one that an earlier owner worked in."""
+    job, shop, began = record.job, record.shop, time.monotonic()
+    if job.sandbox_id:
+        with suppress(SandboxGone):
+            return await shop.sandboxes.connect(job.sandbox_id), True
+    sandbox = await shop.sandboxes.create(job.id, str(record.lease.token))
+    with tempfile.TemporaryFile() as tar:
+        await asyncio.to_thread(checkout.tar, tar)
+        tar.seek(0)
+        await sandbox.unpack(tar)
+    await record.add(SandboxReady(record.now, sandbox.id, time.monotonic() - began))
+    return sandbox, False
+
+
+@asynccontextmanager
+async def held(sandbox: Sandbox, lease: Lease) -> AsyncIterator[None]:
+    """Renews the sandbox's time to live while we work in it, and kills it after.
+
+    Only a hand-over leaves it alive for the next owner; its time to live and the sweep bound that.
+    """
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_SECONDS)
+            try:
+                await sandbox.keep_alive()
+            except AgentError as error:
+                log.warning("sandbox not renewed", reason=str(error))  # the next use will tell
+
+    renewal = asyncio.create_task(renew())
+    handed_over = False
+    try:
+        yield
+    except (RetryJob, asyncio.CancelledError):
+        handed_over = not lease.cancelled
+        raise
+    finally:
+        renewal.cancel()
+        if not handed_over:
+            await asyncio.shield(sandbox.kill())
+
+
+async def assignment_of(record: Record, forge: Forge, checkout: Checkout) -> Assignment:
+    job = record.job
+    issue = None
+    if job.issue is not None:
+        facts = await forge.issue(job.issue.number)
+        issue = IssueText(facts.title, facts.body, facts.author, facts.comments)
+    texts = [await asyncio.to_thread(checkout.read, path, GUIDANCE_BYTES) for path in GUIDANCE]
+    guidance = "\n\n".join(text.decode(errors="replace") for text in texts if text)
+    return Assignment(job.command.text, job.repository.name, issue, guidance)

@@ -1,0 +1,77 @@
+"""What jobs are worked with, and a job's record while one worker owns it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from agent.model import Model
+from agent.sandbox import Sandboxes
+from jobs.events import Finished, JobEvent, Outcome
+from jobs.forge.github import Forge, GitHub
+from jobs.forge.report import Report
+from jobs.job import Job
+from jobs.queue.lease import Lease
+from jobs.queue.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What jobs are worked with; one per worker."""
+
+    store: Store
+    github: GitHub
+    sandboxes: Sandboxes
+    model: Model
+    usd: Decimal  # the operator's ceiling for one job
+    minutes: int
+    folder: Path  # for clones; emptied job by job
+    public_url: str | None
+    name: str  # of this worker
+    clock: Callable[[], float] = time.time
+
+
+class Record:
+    """The job as this worker knows it. What is added is stored first, under the lease's token."""
+
+    def __init__(self, shop: Workshop, lease: Lease, job: Job) -> None:
+        self.shop = shop
+        self.lease = lease
+        self.job = job
+        self.changed = asyncio.Event()
+
+    @property
+    def now(self) -> float:
+        return self.shop.clock()
+
+    async def add(self, *events: JobEvent) -> None:
+        """Raises LeaseLost where another worker owns the job by now."""
+        await self.shop.store.append(self.job.id, events, token=self.lease.token)
+        for event in events:
+            self.job = self.job.apply(event)
+        self.changed.set()
+
+    def end(
+        self, outcome: Outcome, summary: str, not_done: tuple[str, ...] | None = None
+    ) -> Finished:
+        """The end as of now; what remains is read off the plan where nobody says it."""
+        left = self._left() if not_done is None and outcome != "succeeded" else not_done or ()
+        return Finished(self.now, outcome, summary, left)
+
+    def _left(self) -> tuple[str, ...]:
+        plan = self.job.plan
+        return tuple(step.title for step in plan.steps[self.job.steps_done :]) if plan else ()
+
+    async def forge(self) -> Forge:
+        """The job's repository, reached with a token for it alone."""
+        repository = self.job.repository
+        return await self.shop.github.repository(
+            repository.installation_id, repository.id, repository.name
+        )
+
+    async def report(self) -> Report:
+        """What shows the job on GitHub, each write under the lease."""
+        bot = await self.shop.github.bot()
+        return Report(await self.forge(), bot, self.shop.public_url, self.lease.guard)

@@ -1,0 +1,170 @@
+"""Settle one command: ask GitHub what its sender may do, decide, answer.
+
+Short and repeatable: a worker that dies on the way leaves the command unsettled, and the next one
+does all of it again, with the same result.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from jobs.commands import Command, Explain, OpenPull, StartJob
+from jobs.events import Finished, JobEvent
+from jobs.forge import render
+from jobs.forge.errors import ForgeError, GitHubUnreachable
+from jobs.forge.github import Forge, GitHub
+from jobs.job import Job, JobCommand, Refusal, decide, may_write, not_permitted
+from jobs.pull import pull_of
+from jobs.queue.errors import Conflict, JobUnknown
+from jobs.queue.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What settling needs."""
+
+    store: Store
+    github: GitHub
+    allowed: frozenset[str]  # accounts that may use this deployment, lower case; empty: all
+    public_url: str | None
+    clock: Callable[[], float] = time.time
+
+
+async def settle(desk: Desk, command_id: str) -> None:
+    """Follow or refuse one stored command, and tell its sender.
+
+    Raises ForgeError only where GitHub cannot be reached; the command then stays unsettled and is
+    tried again by the sweep.
+    """
+    command = await desk.store.command(command_id)
+    try:
+        verdict = await _settle(desk, command_id, command)
+    except GitHubUnreachable:
+        raise
+    except ForgeError as error:
+        # Nothing can be said on GitHub: the App was suspended, uninstalled or lacks a permission.
+        verdict = f"refused: {error}"
+        await _end_unstarted(desk, command_id, command, str(error))
+    log.info("command settled", command=command_id, kind=command.type, verdict=verdict)
+    await desk.store.settle(command_id, verdict)
+
+
+async def give_up(desk: Desk, command_id: str) -> None:
+    """After attempt upon attempt broke: end what the command began, with a sentence."""
+    command = await desk.store.command(command_id)
+    reason = (
+        "I tried this three times and something broke each time; the operator's log tells more."
+    )
+    await _end_unstarted(desk, command_id, command, reason)
+    repository = command.repository
+    forge = await desk.github.repository(repository.installation_id, repository.id, repository.name)
+    if may_write(await forge.permission(command.actor.login)):
+        await _refuse(desk, forge, command, Refusal(reason))
+
+
+async def _settle(desk: Desk, command_id: str, command: Command) -> str:
+    repository = command.repository
+    forge = await desk.github.repository(repository.installation_id, repository.id, repository.name)
+    permission = await forge.permission(command.actor.login)
+    if isinstance(command, Explain):
+        if not may_write(permission):
+            return "ignored: a stranger's words"
+        await forge.comment(
+            command.issue.number, f"reply-{command.comment.id}", render.explain(command)
+        )
+        return "explained"
+    if may_write(permission) and command.comment is not None:
+        await forge.react(command.comment.id, "eyes")
+
+    while True:
+        job, seen = await _job_of(desk, command_id, command)
+        if job is None:
+            return await _without_job(desk, forge, command_id, command, permission)
+        if await desk.store.caused(job.id, command_id):
+            return "followed"  # by a worker that died before it could say so
+        decision = decide(job, command, permission, desk.clock())
+        if not isinstance(decision, Refusal):
+            decision = _not_served(desk, command) or decision
+        try:
+            if isinstance(decision, Refusal):
+                if isinstance(command, StartJob):
+                    end = Finished(desk.clock(), "failed", decision.reason)
+                    await desk.store.append(job.id, (end,), seen=seen, cause=command_id)
+                return await _refuse(desk, forge, command, decision)
+            if isinstance(command, OpenPull) and job.pull is None:
+                decision = (await pull_of(forge, job, desk.clock()),)
+            await _follow(desk, command_id, job, decision, seen)
+        except Conflict:
+            continue  # something happened to the job meanwhile: decide again
+        return "followed"
+
+
+async def _follow(
+    desk: Desk, cause: str, job: Job, events: tuple[JobEvent, ...], seen: str
+) -> None:
+    if not events:
+        return
+    after = job
+    for event in events:
+        after = after.apply(event)
+    # A job that ends here still goes to a worker once, which says its last word on GitHub.
+    run = after.state == "queued" or after.ended
+    await desk.store.append(job.id, events, seen=seen, cause=cause, run=run)
+
+
+async def _refuse(desk: Desk, forge: Forge, command: Command, refusal: Refusal) -> str:
+    if refusal.silent:
+        return f"refused silently: {refusal.reason}"
+    if command.issue is not None and command.comment is not None:
+        await forge.comment(
+            command.issue.number, f"reply-{command.comment.id}", render.refusal(refusal.reason)
+        )
+    return f"refused: {refusal.reason}"
+
+
+async def _job_of(desk: Desk, command_id: str, command: JobCommand) -> tuple[Job | None, str]:
+    """The job that the command is about and the id of its last event; None where there is none."""
+    job_id = (await desk.store.submitted(command_id)).job_id
+    if job_id is None and command.issue is not None and not isinstance(command, StartJob):
+        job_id = await desk.store.active_on(command.repository.id, command.issue.number)
+    if job_id is None:
+        return None, "0"
+    try:
+        return await desk.store.read(job_id)
+    except JobUnknown:
+        return None, "0"
+
+
+async def _without_job(
+    desk: Desk, forge: Forge, command_id: str, command: JobCommand, permission: str
+) -> str:
+    """A command that names no job, or a start that found its issue taken by another job."""
+    if not may_write(permission):
+        return await _refuse(desk, forge, command, not_permitted(command, permission))
+    busy = (await desk.store.submitted(command_id)).busy
+    if not isinstance(command, StartJob) or busy is None:
+        return await _refuse(desk, forge, command, Refusal("No job of mine waits or runs here."))
+    job = await desk.store.load(busy)
+    if job.ended:
+        # What took the issue is over by now (a stranger's request, say): this one still counts.
+        await desk.store.submit(replace(command, key=f"{command.key}/again"), desk.clock())
+        return "submitted again"
+    return await _refuse(desk, forge, command, Refusal(render.busy(job)))
+
+
+def _not_served(desk: Desk, command: Command) -> Refusal | None:
+    owner = command.repository.name.partition("/")[0].lower()
+    if not desk.allowed or desk.allowed & {owner, command.actor.login.lower()}:
+        return None
+    return Refusal(f"This deployment does not serve @{owner}: its operator allows other accounts.")
+
+
+async def _end_unstarted(desk: Desk, command_id: str, command: Command, reason: str) -> None:
+    if isinstance(command, StartJob):
+        job, _ = await _job_of(desk, command_id, command)
+        if job is not None and not job.ended:
+            await desk.store.append(job.id, (Finished(desk.clock(), "failed", reason),))

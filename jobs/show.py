@@ -1,0 +1,52 @@
+"""Shows a job on GitHub while it is worked on, and says its last word."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from jobs.forge.errors import ForgeError
+from jobs.forge.report import Report
+from jobs.job import Job
+from jobs.record import Record
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def shown(record: Record, report: Report) -> AsyncIterator[None]:
+    """Shows the job's progress on GitHub beside the work, so that GitHub's pace is not ours."""
+    done = False
+
+    async def show() -> None:
+        while not done:
+            await record.changed.wait()
+            record.changed.clear()
+            try:
+                checked = await report.show(record.job)
+            except ForgeError as error:
+                log.warning("progress not shown", reason=str(error))  # the last word is not lost
+                continue
+            if checked:
+                await record.add(*checked)
+
+    showing = asyncio.create_task(show())
+    try:
+        yield
+        # A write in flight is let finish: cut off, it may or may not have happened.
+        done = True
+        record.changed.set()
+        await showing
+    finally:
+        showing.cancel()
+        with suppress(asyncio.CancelledError):
+            await showing
+
+
+async def show_last(report: Report, job: Job) -> None:
+    """The word that must get through, before the event that it tells of is stored."""
+    try:
+        await report.show(job)
+    except ForgeError as error:
+        log.error("last word not shown", reason=str(error), job=job.id)

@@ -1,0 +1,150 @@
+"""One job, told from top to bottom: clone, plan, a commit for each step, pull request, end.
+
+This file only sequences. What a job is stands in job.py, what the agent does in agent/loop.py, what
+people see in forge/report.py. Whatever dies on the way, the next owner calls `work` again and goes
+on from the job's record.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+from arq.worker import RetryJob
+
+from agent.errors import AgentError, LimitReached
+from agent.loop import Assignment, Nothing
+from jobs import repoconfig
+from jobs.bench import Bench, limits_of
+from jobs.events import Claimed, Finished
+from jobs.forge.errors import ForgeError
+from jobs.forge.git import Remote
+from jobs.forge.github import Forge
+from jobs.forge.report import Report
+from jobs.prepare import assignment_of, clone, held, sandbox_of
+from jobs.queue.lease import Lease
+from jobs.record import Record, Workshop
+from jobs.repoconfig import RepoConfigError
+from jobs.show import show_last, shown
+
+log = structlog.get_logger()
+
+
+async def work(shop: Workshop, lease: Lease) -> None:
+    """Take the job as far as it goes: to its end, or to the wait for a person.
+
+    Raises LeaseLost where another worker took over, CancelledError where this one shuts down; the
+    job then goes on elsewhere. Every other failure ends the job with a sentence.
+    """
+    record = Record(shop, lease, await shop.store.load(lease.job_id))
+    if record.job.state == "awaiting_approval":
+        return
+    if record.job.ended:
+        # Stopped before it began: nothing to do but to say so.
+        await show_last(await record.report(), record.job)
+        return
+    structlog.contextvars.bind_contextvars(job=lease.job_id)
+    await record.add(Claimed(record.now, shop.name, lease.token))
+    end: Finished | None
+    report: Report | None = None
+    try:
+        report = await record.report()
+        async with _in_time(record), shown(record, report):
+            end = await _carry(record, await record.forge(), report)
+    except RetryJob:
+        raise  # another worker's now
+    except asyncio.CancelledError:
+        if not lease.cancelled:
+            raise  # this worker shuts down and hands over
+        _outlive_cancellation()
+        end = await _cancelled(record)
+    except LimitReached as error:
+        end = record.end("stopped", str(error))
+    except (AgentError, ForgeError, RepoConfigError) as error:
+        end = record.end("failed", str(error))
+    except Exception as error:
+        log.exception("job failed by a bug")
+        end = record.end(
+            "failed",
+            f"Something in me broke ({type(error).__name__}). That is a bug of mine, not of your "
+            f"request: the worker's log has it under job {record.job.id}.",
+        )
+    if end is None:
+        return
+    if report is not None:
+        # Shown before it is stored: a worker that dies in between shows it again, never omits it.
+        await show_last(report, record.job.apply(end))
+    await record.add(end)
+
+
+async def fail_poisoned(shop: Workshop, lease: Lease) -> None:
+    """End a job that took its worker down again and again, instead of trying for ever."""
+    record = Record(shop, lease, await shop.store.load(lease.job_id))
+    end = record.end(
+        "failed",
+        "The worker died three times in a row at this job, so I gave it up. What was committed is "
+        "kept; the operator's log tells more.",
+    )
+    await show_last(await record.report(), record.job.apply(end))
+    await record.add(end)
+
+
+async def _carry(record: Record, forge: Forge, report: Report) -> Finished | None:
+    """From clone to end; None where the plan now waits for a person."""
+    shop = record.shop
+    facts = await forge.facts()
+    if facts.archived:
+        return record.end("failed", "This repository is archived, so nothing can be pushed to it.")
+    shop.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=shop.folder) as folder:
+        remote = Remote(facts.clone_url, forge.remote_token())
+        with await clone(record, remote, Path(folder)) as checkout:
+            config = repoconfig.read(await asyncio.to_thread(checkout.read, repoconfig.PATH))
+            sandbox, kept = await sandbox_of(record, checkout)
+            async with held(sandbox, record.lease):
+                bench = Bench(record, forge, remote, checkout, sandbox, config)
+                assignment = await assignment_of(record, forge, checkout)
+                return await _plan_and_execute(bench, assignment, report, kept)
+
+
+async def _plan_and_execute(
+    bench: Bench, assignment: Assignment, report: Report, kept: bool
+) -> Finished | None:
+    record = bench.record
+    limits = limits_of(record, bench.config)
+    plan = record.job.plan
+    if plan is None:
+        found = await bench.plan(assignment, limits, report, kept)
+        if isinstance(found, Nothing):
+            return record.end("succeeded", found.reason)
+        if record.job.state == "awaiting_approval":
+            return None
+        plan = found
+    return await bench.execute(assignment, plan, limits, kept)
+
+
+@asynccontextmanager
+async def _in_time(record: Record) -> AsyncIterator[None]:
+    """The operator's ceiling on time, kept even where nothing below looks at the clock."""
+    minutes = record.shop.minutes
+    try:
+        async with asyncio.timeout(max(0, minutes * 60 - record.job.worked)) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise LimitReached(f"The job's limit of {minutes} minutes was reached.") from None
+
+
+async def _cancelled(record: Record) -> Finished:
+    """The end of a job that a person stopped; who it was stands in the job's record."""
+    record.job = await record.shop.store.load(record.job.id)
+    who = record.job.cancelled_by
+    return record.end("cancelled", f"Stopped by {who.login}." if who else "Stopped.")
+
+
+def _outlive_cancellation() -> None:
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()  # else libraries take each later await for cancelled too

@@ -1,0 +1,165 @@
+"""Builds the web app and the worker from settings: the only place that knows every room."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from secrets import token_hex
+
+from starlette.applications import Starlette
+
+from agent.model import Model, ModelSettings
+from agent.sandbox import Sandboxes, SandboxSettings
+from jobs.commands import Command
+from jobs.forge.github import GitHub
+from jobs.forge.tokens import AppSettings
+from jobs.queue.lease import LeasedWorker
+from jobs.queue.store import Delivery, Store, connect
+from jobs.queue.worker import Handlers, make_worker
+from jobs.record import Workshop
+from jobs.settle import Desk, give_up, settle
+from jobs.work import fail_poisoned, work
+from vibecoder.settings import Settings, SettingsError, required
+from webhook import deliveries
+from webhook.app import FrontDoor, app
+
+PHONE = Path(__file__).parent.parent / "mobile" / "dist"  # there after `make mobile`
+
+
+def redis_url(settings: Settings) -> str:
+    """The store's address; starts the embedded server, or attaches to it, where none is set."""
+    if settings.redis_url is not None:
+        return settings.redis_url.get_secret_value()
+    from vibecoder.local import redis
+
+    return redis.start(settings.vibecoder_state_dir / "redis").url
+
+
+@asynccontextmanager
+async def store(settings: Settings) -> AsyncIterator[Store]:
+    """The store, closed on leaving."""
+    store = Store(connect(redis_url(settings)))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def front_door(settings: Settings, store: Store) -> Starlette:
+    """The web app. Raises SettingsError where a setting that it needs is missing."""
+    return app(
+        FrontDoor(
+            webhook_secrets=settings.webhook_secrets(),
+            app_id=_app_id(settings),
+            client_id=required(settings.github_client_id, "GITHUB_CLIENT_ID"),
+            client_secret=required(settings.github_client_secret, "GITHUB_CLIENT_SECRET"),
+            api_url=settings.github_api_url.rstrip("/"),
+            url=settings.github_url.rstrip("/"),
+            allow=tuple(sorted(settings.allowed_accounts)),
+            phone=PHONE if PHONE.is_dir() else None,
+        ),
+        store,
+    )
+
+
+@asynccontextmanager
+async def worker(settings: Settings, store: Store) -> AsyncIterator[LeasedWorker]:
+    """A worker, not yet running: `await worker.async_run()`.
+
+    Raises SettingsError where a setting is missing, SandboxRefused where the sandbox chosen cannot
+    be had here.
+    """
+    name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(2)}"
+    async with AsyncExitStack() as stack:
+        boxes = await stack.enter_async_context(sandboxes(settings))
+        model = Model(model_settings(settings))
+        stack.push_async_callback(model.close)
+        github = await stack.enter_async_context(GitHub(app_settings(settings)))
+        desk = Desk(store, github, settings.allowed_accounts, settings.public_url)
+        shop = Workshop(
+            store=store,
+            github=github,
+            sandboxes=boxes,
+            model=model,
+            usd=settings.vibecoder_job_usd,
+            minutes=settings.vibecoder_job_minutes,
+            folder=settings.vibecoder_state_dir / "clones",
+            public_url=settings.public_url,
+            name=name,
+        )
+        yield make_worker(
+            store,
+            Handlers(
+                settle=partial(settle, desk),
+                run=partial(work, shop),
+                poisoned=partial(fail_poisoned, shop),
+                parse=partial(parse, app_id=_app_id(settings)),
+                given_up=partial(give_up, desk),
+                swept=boxes.sweep,
+            ),
+        )
+
+
+def parse(delivery: Delivery, *, app_id: int) -> Command | str:
+    """A stored delivery's command, or why there is none. The worker's way to the door's parser."""
+    parsed = deliveries.parse(delivery.event, delivery.body, app_id)
+    return parsed.reason if isinstance(parsed, deliveries.Ignored) else parsed
+
+
+def app_settings(settings: Settings) -> AppSettings:
+    """What signing in as the App takes."""
+    return AppSettings(
+        app_id=required(settings.github_app_id, "GITHUB_APP_ID"),
+        client_id=settings.github_client_id or "",
+        private_key=settings.private_key(),
+        api_url=settings.github_api_url.rstrip("/"),
+        url=settings.github_url.rstrip("/"),
+    )
+
+
+def _app_id(settings: Settings) -> int:
+    text = required(settings.github_app_id, "GITHUB_APP_ID")
+    if not text.isdigit():
+        raise SettingsError(f"GITHUB_APP_ID must be a number, as on the App's page, not {text!r}.")
+    return int(text)
+
+
+def model_settings(settings: Settings) -> ModelSettings:
+    """What the model's client takes. Raises SettingsError."""
+    return ModelSettings(
+        api_key=required(settings.anthropic_api_key, "ANTHROPIC_API_KEY"),
+        base_url=settings.anthropic_base_url,
+        model=settings.vibecoder_model,
+    )
+
+
+@asynccontextmanager
+async def sandboxes(settings: Settings) -> AsyncIterator[Sandboxes]:
+    """E2B, or the local server where the operator chose it; never the latter by accident.
+
+    Raises SettingsError, and SandboxRefused where this machine cannot isolate.
+    """
+    owner = required(settings.github_app_id, "GITHUB_APP_ID")
+    if settings.e2b_api_key is not None:
+        yield Sandboxes(
+            SandboxSettings(
+                api_key=settings.e2b_api_key.get_secret_value(),
+                api_url=settings.e2b_api_url,
+                sandbox_url=settings.e2b_sandbox_url,
+                template=settings.e2b_template,
+            ),
+            owner,
+        )
+        return
+    if settings.vibecoder_sandbox != "local":
+        raise SettingsError(
+            "E2B_API_KEY is missing, and work on strangers' code is not done on this host unasked. "
+            "Give a key, or set VIBECODER_SANDBOX=local for container-grade sandboxes here "
+            "(docs/SECURITY.md says what they hold and what not)."
+        )
+    from vibecoder.local.stand_ins import sandbox
+
+    async with sandbox(settings.vibecoder_state_dir) as local:
+        yield Sandboxes(local, owner)

@@ -1,0 +1,74 @@
+"""Runs the processes that the Procfile names, until they are told to stop."""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from agent.errors import SandboxRefused
+from vibecoder import compose, tasks
+from vibecoder.settings import Settings, SettingsError
+
+ERRORS = (SettingsError, SandboxRefused, tasks.TaskError)
+
+
+def write_logs() -> None:
+    """One JSON line an event on standard output, as supervisors expect it."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.ExceptionRenderer(
+                # Locals may hold tokens, so tracebacks are written without them.
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+
+
+async def web(settings: Settings) -> None:
+    """Serves the front door on PORT until SIGTERM or SIGINT."""
+    write_logs()
+    async with compose.store(settings) as store:
+        config = uvicorn.Config(
+            compose.front_door(settings, store),
+            host="0.0.0.0",  # noqa: S104  # GitHub must reach it
+            port=settings.port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+        await uvicorn.Server(config).serve()
+
+
+async def worker(settings: Settings) -> None:
+    """Does jobs until SIGTERM or SIGINT, then hands over what is running."""
+    write_logs()
+    async with compose.store(settings) as store, compose.worker(settings, store) as worker:
+        await worker.async_run()
+
+
+async def local(settings: Settings, ready: Callable[[dict[str, object]], None]) -> None:
+    """Serves the stand-ins with a small repository; `ready` is told where they listen."""
+    from vibecoder.local.model.replay import replay
+    from vibecoder.local.stand_ins import stand_ins
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    cache = settings.vibecoder_state_dir / "cache"
+    wheels = await asyncio.to_thread(tasks.fetch_wheels, (), cache)
+    with tempfile.TemporaryDirectory(prefix="vibecoder-local-") as name:
+        folder = Path(name)
+        task, sources = tasks.sample(folder / "sample")
+        async with stand_ins(folder, wheels, cache=cache) as here:
+            here.world.add_repository(f"acme/{task.package}", sources.old)
+            here.stage.play(replay(task, sources))
+            ready(here.contract(f"acme/{task.package}"))
+            await stop.wait()
