@@ -17,7 +17,7 @@ from vibecoder.local.model.prose import Change
 from vibecoder.local.model.script import Block, Request, Result, Script, Turn, call, say, think
 from vibecoder.tasks import Sources, Task
 
-ATTEMPTS = 4
+ATTEMPTS = 6
 
 
 def replay(task: Task, sources: Sources) -> Script:
