@@ -23,9 +23,10 @@ from agent.sandbox import Sandbox
 from jobs.forge.errors import ForgeError
 from jobs.forge.github import GitHub
 from jobs.queue.errors import QueueError
-from vibecoder import compose
 from vibecoder.local.sandbox.probe import probe
 from vibecoder.settings import Settings, SettingsError, required
+from vibecoder.compose.store import open_store
+from vibecoder.compose.worker import app_settings, model_settings, sandboxes
 
 MANIFEST = Path(__file__).parent.parent / "github_app.yml"
 REMEDIABLE = (SettingsError, ForgeError, AgentError, QueueError, OSError)
@@ -66,7 +67,7 @@ async def _find(name: str, look: Check, settings: Settings) -> Finding:
 
 
 async def _app(settings: Settings) -> str:
-    compose.app_settings(settings)
+    app_settings(settings)
     return f"App {settings.github_app_id}, key readable"
 
 
@@ -80,7 +81,7 @@ async def _door(settings: Settings) -> str:
 
 
 async def _redis(settings: Settings) -> str:
-    async with compose.store(settings) as store:
+    async with open_store(settings) as store:
         await store.ping()
     return "answers" if settings.redis_url else "embedded, answers"
 
@@ -104,7 +105,7 @@ async def _price(settings: Settings) -> str:
 
 async def _live_app(settings: Settings) -> str:
     wanted: dict[str, str] = yaml.safe_load(MANIFEST.read_text())["default_permissions"]
-    async with GitHub(compose.app_settings(settings)) as github:
+    async with GitHub(app_settings(settings)) as github:
         app = await github.registered()
         lacking = [
             f"{name}: {level}"
@@ -156,7 +157,7 @@ async def _live_model(settings: Settings) -> str:
 
 @asynccontextmanager
 async def _model(settings: Settings) -> AsyncIterator[Model]:
-    model = Model(compose.model_settings(settings))
+    model = Model(model_settings(settings))
     try:
         yield model
     finally:
@@ -165,8 +166,8 @@ async def _model(settings: Settings) -> AsyncIterator[Model]:
 
 @asynccontextmanager
 async def _sandbox(settings: Settings) -> AsyncIterator[Sandbox]:
-    async with compose.sandboxes(settings) as sandboxes:
-        sandbox = await sandboxes.create("doctor", "1")
+    async with sandboxes(settings) as boxes:
+        sandbox = await boxes.create("doctor", "1")
         try:
             yield sandbox
         finally:

@@ -10,7 +10,8 @@ import structlog
 import uvicorn
 
 from agent.errors import SandboxRefused
-from vibecoder import compose, tasks
+from vibecoder import tasks
+from vibecoder.compose.store import open_store
 from vibecoder.settings import Settings, SettingsError
 
 ERRORS = (SettingsError, SandboxRefused, tasks.TaskError)
@@ -34,10 +35,12 @@ def write_logs() -> None:
 
 async def web(settings: Settings) -> None:
     """Serves the front door on PORT until SIGTERM or SIGINT."""
+    from vibecoder.compose.web import front_door
+
     write_logs()
-    async with compose.store(settings) as store:
+    async with open_store(settings) as store:
         config = uvicorn.Config(
-            compose.front_door(settings, store),
+            front_door(settings, store),
             host="0.0.0.0",  # noqa: S104  # GitHub must reach it
             port=settings.port,
             log_level="warning",
@@ -49,9 +52,11 @@ async def web(settings: Settings) -> None:
 
 async def worker(settings: Settings) -> None:
     """Does jobs until SIGTERM or SIGINT, then hands over what is running."""
+    from vibecoder.compose.worker import worker
+
     write_logs()
-    async with compose.store(settings) as store, compose.worker(settings, store) as worker:
-        await worker.async_run()
+    async with open_store(settings) as store, worker(settings, store) as leased:
+        await leased.async_run()
 
 
 async def local(settings: Settings, ready: Callable[[dict[str, object]], None]) -> None:

@@ -67,6 +67,13 @@ class Settings(BaseSettings):
         names = (name.strip().lower() for name in self.vibecoder_allow.split(","))
         return frozenset(name for name in names if name)
 
+    def app_id(self) -> int:
+        """Raises SettingsError where it is missing or no number."""
+        text = required(self.github_app_id, "GITHUB_APP_ID")
+        if not text.isdigit():
+            raise SettingsError(f"GITHUB_APP_ID must be a number, as on the App's page: {text!r}.")
+        return int(text)
+
     def private_key(self) -> str:
         """The App's private key as PEM. Raises SettingsError where it is missing or unusable."""
         pem = self._private_key_text().replace("\\n", "\n").strip() + "\n"

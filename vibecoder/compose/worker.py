@@ -1,14 +1,11 @@
-"""Builds the web app and the worker from settings: the only place that knows every room."""
+"""The worker process."""
 
 import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from secrets import token_hex
-
-from starlette.applications import Starlette
 
 from agent.model import Model, ModelSettings
 from agent.sandbox import Sandboxes, SandboxSettings
@@ -16,52 +13,13 @@ from jobs.commands import Command
 from jobs.forge.github import GitHub
 from jobs.forge.tokens import AppSettings
 from jobs.queue.lease import LeasedWorker
-from jobs.queue.store import Delivery, Store, connect
+from jobs.queue.store import Delivery, Store
 from jobs.queue.worker import Handlers, make_worker
 from jobs.record import Workshop
 from jobs.settle import Desk, give_up, settle
 from jobs.work import fail_poisoned, work
 from vibecoder.settings import Settings, SettingsError, required
 from webhook import deliveries
-from webhook.app import FrontDoor, app
-
-PHONE = Path(__file__).parent.parent / "mobile" / "dist"  # there after `make mobile`
-
-
-def redis_url(settings: Settings) -> str:
-    """The store's address; starts the embedded server, or attaches to it, where none is set."""
-    if settings.redis_url is not None:
-        return settings.redis_url.get_secret_value()
-    from vibecoder.local import redis
-
-    return redis.start(settings.vibecoder_state_dir / "redis").url
-
-
-@asynccontextmanager
-async def store(settings: Settings) -> AsyncIterator[Store]:
-    """The store, closed on leaving."""
-    store = Store(connect(redis_url(settings)))
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-def front_door(settings: Settings, store: Store) -> Starlette:
-    """The web app. Raises SettingsError where a setting that it needs is missing."""
-    return app(
-        FrontDoor(
-            webhook_secrets=settings.webhook_secrets(),
-            app_id=_app_id(settings),
-            client_id=required(settings.github_client_id, "GITHUB_CLIENT_ID"),
-            client_secret=required(settings.github_client_secret, "GITHUB_CLIENT_SECRET"),
-            api_url=settings.github_api_url.rstrip("/"),
-            url=settings.github_url.rstrip("/"),
-            allow=tuple(sorted(settings.allowed_accounts)),
-            phone=PHONE if PHONE.is_dir() else None,
-        ),
-        store,
-    )
 
 
 @asynccontextmanager
@@ -95,7 +53,7 @@ async def worker(settings: Settings, store: Store) -> AsyncIterator[LeasedWorker
                 settle=partial(settle, desk),
                 run=partial(work, shop),
                 poisoned=partial(fail_poisoned, shop),
-                parse=partial(parse, app_id=_app_id(settings)),
+                parse=partial(parse, app_id=settings.app_id()),
                 given_up=partial(give_up, desk),
                 swept=boxes.sweep,
             ),
@@ -117,13 +75,6 @@ def app_settings(settings: Settings) -> AppSettings:
         api_url=settings.github_api_url.rstrip("/"),
         url=settings.github_url.rstrip("/"),
     )
-
-
-def _app_id(settings: Settings) -> int:
-    text = required(settings.github_app_id, "GITHUB_APP_ID")
-    if not text.isdigit():
-        raise SettingsError(f"GITHUB_APP_ID must be a number, as on the App's page, not {text!r}.")
-    return int(text)
 
 
 def model_settings(settings: Settings) -> ModelSettings:

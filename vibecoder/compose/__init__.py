@@ -1,0 +1,1 @@
+"""Builds the processes from settings: the only place that knows every room."""

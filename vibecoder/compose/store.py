@@ -1,0 +1,26 @@
+"""The store that web and worker share."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from jobs.queue.store import Store, connect
+from vibecoder.settings import Settings
+
+
+def redis_url(settings: Settings) -> str:
+    """The store's address; starts the embedded server, or attaches to it, where none is set."""
+    if settings.redis_url is not None:
+        return settings.redis_url.get_secret_value()
+    from vibecoder.local import redis
+
+    return redis.start(settings.vibecoder_state_dir / "redis").url
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """The store, closed on leaving."""
+    store = Store(connect(redis_url(settings)))
+    try:
+        yield store
+    finally:
+        await store.close()
