@@ -5,7 +5,6 @@ before them (https://platform.claude.com/docs/en/build-with-claude/extended-thin
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from agent.errors import LimitReached
-from agent.model import BYTES_PER_TOKEN, Answer, Model, Purse
+from agent.model import Answer, Model, Purse, guessed_tokens
 from agent.progress import Keep, Message, Watch
 
 Result = TypeVar("Result")
@@ -52,12 +51,12 @@ class Conversation:
         self.messages = list(history)
         self._turns = sum(message["role"] == "assistant" for message in history)
         # A guess from above of the next prompt's tokens, set right by every answer.
-        self._size = _bytes([self._system, self._tools, self.messages]) // BYTES_PER_TOKEN
+        self._size = guessed_tokens([self._system, self._tools, self.messages])
 
     async def tell(self, *blocks: dict[str, Any]) -> None:
         """Append a message of the user's side; it is in the journal when this returns."""
         message: Message = {"role": "user", "content": list(blocks)}
-        self._size += _bytes(message) // BYTES_PER_TOKEN
+        self._size += guessed_tokens(message)
         await self._append(message)
 
     async def answer(self) -> Answer:
@@ -97,7 +96,3 @@ class Conversation:
     async def _append(self, message: Message) -> None:
         await self._keep(message)
         self.messages.append(message)
-
-
-def _bytes(data: object) -> int:
-    return len(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))

@@ -17,23 +17,21 @@ as a claim by the repository's code: bounded, parsed strictly, and never a reaso
 from __future__ import annotations
 
 import base64
-import contextlib
-import ctypes
-import hashlib
 import json
 import os
 import re
-import selectors
 import signal
 import stat
-import subprocess
 import sys
-import tarfile
 import time
-import warnings
-import zlib
-from collections.abc import Callable, Iterator
-from typing import Any
+
+# What only one verb needs is imported there: this starts for every command, and each of those
+# modules takes milliseconds.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 MAX_ENTRIES = 200000  # files in a manifest
 MAX_LOG = 20000000  # bytes of one command's output that are kept on disk
@@ -73,6 +71,9 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     {command, cwd, seconds, log, keep} -> {exit_code, seconds, bytes, sha256, head, tail} where
     head and tail are base64 of at most `keep` bytes each, the tail empty when the head has it all.
     """
+    import ctypes
+    import subprocess
+
     command = request["command"]
     folder = os.path.dirname(request["log"])
     os.makedirs(folder, exist_ok=True)
@@ -87,7 +88,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     deadline = started + request["seconds"]
     try:
         process = subprocess.Popen(
-            ["/bin/bash", script] if script else ["/bin/bash", "-c", command],
+            ["/bin/bash", "-o", "pipefail", *([script] if script else ["-c", command])],
             cwd=request["cwd"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -119,6 +120,8 @@ class Kept:
     """What is remembered of an output: a hash of all, its two ends, and a log file."""
 
     def __init__(self, log: str, keep: int) -> None:
+        import hashlib
+
         self.sha = hashlib.sha256()
         self.bytes = 0
         self.head = bytearray()
@@ -142,6 +145,9 @@ class Kept:
 
 def _collect(process: subprocess.Popen[bytes], kept: Kept, deadline: float) -> bool:
     """Read the output until the command ends; False if the deadline came first."""
+    import selectors
+    import subprocess
+
     assert process.stdout is not None  # noqa: S101  # for the type checker
     pipe = process.stdout.fileno()
     os.set_blocking(pipe, False)
@@ -159,8 +165,10 @@ def _collect(process: subprocess.Popen[bytes], kept: Kept, deadline: float) -> b
                     break
             return True
         if not is_open:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 process.wait(left)
+            except subprocess.TimeoutExpired:
+                return False
             continue
         if selector.select(min(left, 0.05)):
             while True:
@@ -189,8 +197,10 @@ def _end_all() -> None:
     give_up = time.monotonic() + 5
     while time.monotonic() < give_up:
         for pid in _children():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            try:
                 os.kill(pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
                 time.sleep(0.002)
@@ -224,6 +234,8 @@ def manifest(request: dict[str, Any]) -> None:
     as `000000 KIND TAB path NUL`: `git` (a repository of its own, not entered), `unreadable`,
     `fifo`, `socket`, `device`. Out come base64 lines of one zlib stream.
     """
+    import zlib
+
     out = zlib.compressobj(1)
     pending = bytearray()
     for count, (path, mode, name) in enumerate(sorted(_entries())):
@@ -279,10 +291,14 @@ def _walk(folder: bytes, skipped: set[bytes]) -> Iterator[tuple[bytes, os.DirEnt
 
 
 def _blob(data: bytes) -> bytes:
+    import hashlib
+
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest().encode()
 
 
 def _blob_of_file(path: bytes) -> bytes:
+    import hashlib
+
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         sha = hashlib.sha1(b"blob %d\0" % size)
@@ -295,6 +311,8 @@ def _blob_of_file(path: bytes) -> bytes:
 
 def take(request: dict[str, Any]) -> None:
     """The files {paths: [base64], max_bytes} as a GNU tar in base64 lines, in the order asked."""
+    import tarfile
+
     out = Base64Lines()
     total = 0
     with tarfile.open(
@@ -474,6 +492,8 @@ def _regex(pattern: str) -> str:
 
 def python_syntax(request: dict[str, Any]) -> dict[str, Any]:
     """{paths} -> {path: [line, message] or null} by this sandbox's own compiler."""
+    import warnings
+
     answer: dict[str, Any] = {}
     warnings.simplefilter("ignore")
     for path in request["paths"]:

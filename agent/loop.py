@@ -169,12 +169,12 @@ async def work(
 
     def close_if_finished() -> None:
         if finished == len(steps):
-            bench.closed = "All steps are committed, so nothing more can be: call finish_run."
+            bench.closed = "All steps are finished, so files can't change now: call finish_run."
 
     async def finish_step(call: tools.FinishStep) -> tuple[str, None]:
         nonlocal finished
         if finished == len(steps):
-            raise ToolFailed("All steps are committed already. Call finish_run.")
+            raise ToolFailed("All steps are finished already. Call finish_run.")
         objection = ledger.objection(call.run_ids) or await bench.objection()
         if objection:
             raise ToolFailed(objection)
@@ -187,10 +187,10 @@ async def work(
                 close_if_finished()
                 if finished < len(steps):
                     await watch(StepStarted(finished + 1, steps[finished].id))
-                return (
-                    f"Committed as {sha[:10]}: {', '.join(changed)}.\n{_position(plan, finished)}",
-                    None,
-                )
+                made = f"Committed as {sha[:10]}: {', '.join(changed)}."
+                if not changed:
+                    made = "No file differs, so there is no commit for this step."
+                return f"{made}\n{_position(plan, finished)}", None
 
     async def finish_run(call: tools.FinishRun) -> tuple[str, Report]:
         if call.outcome == "done" and finished < len(steps):
@@ -412,9 +412,10 @@ def _plan(call: tools.SubmitPlan) -> Plan:
 def _position(plan: Plan, finished: int) -> str:
     total = len(plan.steps)
     if finished == total:
-        return f"All {total} steps are committed. Call finish_run."
+        return f"All {total} steps are finished. Call finish_run."
     step = plan.steps[finished]
-    before = f"Steps 1 to {finished} are committed. " if finished else ""
+    names = ", ".join(step.id for step in plan.steps[:finished])
+    before = f"Finished: {names}. " if names else ""
     return f"{before}Now step {finished + 1} of {total}, {step.id}: {step.title}"
 
 

@@ -5,6 +5,7 @@ retries are off: they cannot see a stream that breaks, nor what a second try may
 """
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Sequence
@@ -28,8 +29,6 @@ MORE_TOKENS = 128_000  # for the one repetition after an answer that did not fit
 LEAST_TOKENS = 2_000  # an answer that has to be shorter is not worth its prompt
 PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)  # seconds before each further try, at most
 PATIENCE = 600.0  # seconds over all tries of one turn
-# Money is promised, so a prompt's size is guessed from above: text of two bytes a token is dense.
-BYTES_PER_TOKEN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +141,17 @@ class Model:
         )
 
 
+def guessed_tokens(data: object) -> int:
+    """From above, how many tokens a part of a request has. `data` is what JSON can hold."""
+    return _most_tokens(len(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")))
+
+
+def _most_tokens(size: int) -> int:
+    # Prose has four bytes a token, code three, random digits hardly less than one and a half.
+    # Money is promised, so the densest counts.
+    return size * 2 // 3
+
+
 class _TryAgain(Exception):
     """The request failed in a way that may pass; `after` are seconds, if the API named them."""
 
@@ -159,7 +169,7 @@ class _Attempt:
     tariff: Price
     purse: Purse
     watch: Watch
-    received: int = 0  # bytes of the answer, for the bill of a stream that breaks
+    received: int = 0  # characters of the answer, for the bill of a stream that breaks
 
     async def send(
         self,
@@ -228,7 +238,7 @@ class _Attempt:
             return
         tokens = _tokens(message.usage)
         if message.stop_reason is None:
-            written = max(tokens.output, self.received // BYTES_PER_TOKEN)
+            written = max(tokens.output, _most_tokens(self.received))
             tokens = Tokens(
                 tokens.input,
                 tokens.cache_read,

@@ -7,6 +7,7 @@ by code that we do not trust: it is bounded here and judged by whoever asked.
 import asyncio
 import base64
 import binascii
+import errno
 import hashlib
 import io
 import itertools
@@ -207,32 +208,33 @@ class Sandbox:
             raise SandboxError("The sandbox gave a garbled account of a command.") from error
 
     async def read(self, path: str) -> bytes:
-        """A file's content. Raises FileNotFoundError, IsADirectoryError (any other kind too), or
-        OverflowError beyond 20 MB."""
+        """A file's content, of at most 20 MB.
+
+        Raises OSError: FileNotFoundError, IsADirectoryError (for whatever is no regular file), and
+        with EFBIG where it is larger.
+        """
         place = self.resolve(path)
         found = bytearray()
         try:
-            with _errors(f"could not read {path}", passing=(SandboxException,)):
+            with _errors(f"could not read {path}", passing=(SandboxException, _TooLarge)):
                 async with await self._box.files.read(place, format="stream") as stream:
                     async for chunk in stream:
                         found += chunk
                         if len(found) > MAX_FILE:
-                            raise OverflowError(f"{path} is larger than {MAX_FILE:,} bytes")
-        except FileNotFoundException as error:
-            raise FileNotFoundError(path) from error
+                            raise _TooLarge
+        except _TooLarge as error:
+            raise OSError(errno.EFBIG, f"is larger than {MAX_FILE:,} bytes", path) from error
         except SandboxException as error:
-            if isinstance(error, InvalidArgumentException):
-                raise IsADirectoryError(path) from error
-            raise _translated(error, f"could not read {path}") from error
+            raise _about_file(error, path, "could not read") from error
         return bytes(found)
 
     async def write(self, path: str, data: bytes) -> None:
-        """Write a file, with the folders above it. Raises IsADirectoryError, NotADirectoryError."""
+        """Write a file, with the folders above it. Raises OSError where that cannot be."""
         try:
-            with _errors(f"could not write {path}", passing=(InvalidArgumentException,)):
+            with _errors(f"could not write {path}", passing=(SandboxException,)):
                 await self._box.files.write(self.resolve(path), data, use_octet_stream=True)
-        except InvalidArgumentException as error:
-            raise IsADirectoryError(path) from error
+        except SandboxException as error:
+            raise _about_file(error, path, "could not write") from error
 
     async def unpack(self, tar: BinaryIO) -> None:
         """Extract a tar file, streamed from `tar`, into the root."""
@@ -435,6 +437,10 @@ class Sandbox:
             raise failure[0]
 
 
+class _TooLarge(Exception):
+    """A file is longer than we are willing to read."""
+
+
 class _NoAnswer(Exception):
     """Our script ended without an answer: something in the sandbox killed it."""
 
@@ -456,6 +462,17 @@ def _errors(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[No
         json.JSONDecodeError,
     ) as error:
         raise _translated(error, what) from error
+
+
+def _about_file(error: SandboxException, path: str, what: str) -> OSError | AgentError:
+    """The error as the file's fault where it is, else as the sandbox's."""
+    if isinstance(error, FileNotFoundException):
+        return FileNotFoundError(errno.ENOENT, "does not exist", path)
+    if isinstance(error, InvalidArgumentException):
+        return IsADirectoryError(errno.EISDIR, "is not a regular file", path)
+    if type(error) is SandboxException:  # such as "403: permission denied"
+        return OSError(errno.EACCES, " ".join(str(error).split())[:200], path)
+    return _translated(error, f"{what} {path}")
 
 
 def _translated(error: Exception, what: str) -> AgentError:

@@ -101,7 +101,8 @@ class Glob(Input):
 class RunCommand(Input):
     """Run a bash command in the repository's root, in a sandbox without internet. The result begins
     with the run's id, exit code and duration; stdout and stderr come as one text, long output with
-    its middle left out. Everything that the command started is ended when it returns."""
+    its middle left out. Pipelines fail if any part fails (pipefail). Everything that the command
+    started is ended when it returns."""
 
     name = "run_command"
     command: str

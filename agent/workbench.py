@@ -210,8 +210,8 @@ class Workbench:
         for path in call.paths:
             try:
                 found = await self._problems(path, await self.sandbox.read(path))
-            except (FileNotFoundError, IsADirectoryError):
-                lines.append(f"{path}: is no file")
+            except OSError as error:
+                lines.append(f"{path} {error.strerror}")
                 continue
             if found is None:
                 lines.append(f"{path}: not checked")
@@ -225,8 +225,8 @@ class Workbench:
             before = await self.sandbox.read(path)
         except FileNotFoundError:
             before = None
-        except IsADirectoryError as error:
-            raise ToolFailed(f"{path} is a folder.") from error
+        except OSError as error:
+            raise ToolFailed(f"{path} {error.strerror}, so it was not written.") from error
         data = _encoded(call.content)
         news = await self._changed(path, before, data)
         done = "Created" if before is None else "Rewrote"
@@ -262,7 +262,7 @@ class Workbench:
         try:
             await self.sandbox.write(path, after)
         except OSError as error:
-            raise ToolFailed(f"{path} cannot be written: {error}.") from error
+            raise ToolFailed(f"{path} cannot be written: it {error.strerror}.") from error
         self.ledger.edits += 1
         found = syntax.newly(self._before[path], await self._problems(path, after) or ())
         if not found:
@@ -290,8 +290,8 @@ class Workbench:
             raise ToolFailed(clean(f"{path} does not exist.{hint}")) from error
         except IsADirectoryError as error:
             raise ToolFailed(f"{path} is not a regular file; is it a folder?") from error
-        except OverflowError as error:
-            raise ToolFailed(f"{error}. Look at parts of it with a command.") from error
+        except OSError as error:
+            raise ToolFailed(f"{path} {error.strerror}. Try a command instead.") from error
 
     async def _ask(
         self, verb: str, request: Mapping[str, object], shape: TypeAdapter[Answer]
