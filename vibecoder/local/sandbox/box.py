@@ -7,6 +7,7 @@ import errno
 import functools
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -173,6 +174,9 @@ class Box:
             "PATH": f"{host}:/usr/local/bin:/usr/bin:/bin",
         }
         self.environment.pop("LD_LIBRARY_PATH", None)
+        # Commands run in a login shell, and this machine's /etc/profile sets PATH anew.
+        profile = self.folder / "home" / ".bash_profile"
+        profile.write_text(f"export PATH={shlex.quote(self.environment['PATH'])}\n")
 
     async def _launch(self, complaints: IO[bytes]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -65,6 +65,9 @@ def arguments(
     argv += ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"]
     argv += ["--unshare-cgroup-try", "--hostname", "sandbox"]
     argv += ["--die-with-parent", "--new-session", "--as-pid-1"]
+    # Named, because folders that bwrap makes by itself are closed to others than their owner.
+    for folder in ("/etc", "/home", "/opt", "/opt/vibecoder", "/root", "/run", "/var"):
+        argv += ["--dir", folder]
     argv += ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
         path = Path("/", name)
@@ -82,11 +85,11 @@ def arguments(
         argv += ["--ro-bind", source, target]
     argv += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHM), "--tmpfs", "/dev/shm"]  # noqa: S108
     argv += ["--bind", str(box / "home"), "/home/user", "--bind", str(box / "tmp"), "/tmp"]  # noqa: S108
-    argv += ["--symlink", "/tmp", "/var/tmp", "--dir", "/root", "--dir", "/run"]  # noqa: S108
+    argv += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
     argv += ["--remount-ro", "/dev", "--remount-ro", "/"]
     argv += ["--info-fd", str(info_fd)]
     argv += ["--seccomp", str(seccomp_fd)]
-    argv += ["--chdir", "/home/user", "--", *command]
+    argv += ["--chdir", "/", "--", *command]
     return argv
 
 

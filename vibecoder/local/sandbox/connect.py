@@ -13,7 +13,14 @@ import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -63,22 +70,22 @@ class RpcError(Exception):
         return {"code": self.code, "message": self.message}
 
 
-def _not_null(value: Any) -> Any:
-    # In proto3's JSON form null stands for a field that is not there.
-    if isinstance(value, dict):
-        return {key: item for key, item in value.items() if item is not None}
-    return value
-
-
 class Message(BaseModel):
     """A message of the .proto files in JSON: unknown fields are allowed, null means absent."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: item for key, item in value.items() if item is not None}
+        return value
+
     @classmethod
     def parse(cls: type[Model], data: bytes) -> Model:
         try:
-            return cls.model_validate(_not_null(json.loads(data or b"{}")))
+            return cls.model_validate(json.loads(data or b"{}"))
         except (ValueError, RecursionError) as error:
             what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not JSON"
             raise RpcError("invalid_argument", f"the request cannot be read: {what}") from error
@@ -130,7 +137,10 @@ async def server_stream(
     try:
         _expect(request, "application/connect+json")
         frames = _frames(request)
-        message = model.parse(await anext(frames, b""))
+        try:
+            message = model.parse(await anext(frames))
+        except StopAsyncIteration:
+            raise RpcError("invalid_argument", "the stream holds no message") from None
         async for _ in frames:  # to the end of the body, so that the connection can be kept
             raise RpcError("unimplemented", "this call takes one message")
     except RpcError as error:

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -60,7 +60,7 @@ class WatchRequest(PathRequest):
 class WatcherRequest(Message):
     """GetWatcherEvents, RemoveWatcher."""
 
-    watcher: str = Field(alias="watcherId")
+    watcher: str = Field(validation_alias=AliasChoices("watcherId", "watcher_id"))
 
 
 async def serve(box: Box, method: str, request: Request) -> Response | None:
