@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
@@ -60,7 +59,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
     github = GitHub(door.api_url, door.client_id, door.client_secret)
     api = Api(store, github, door.allow)
     intake = Intake(door, store)
-    document = openapi.document(api.operations(), version("cloud-vibecoder"))
+    document = openapi.document(api.operations())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -210,8 +209,8 @@ async def _alive(_: Request) -> Response:
     return PlainTextResponse("alive\n")
 
 
-async def _to_phone(_: Request) -> Response:
-    return RedirectResponse("/app/")
+async def _to_phone(request: Request) -> Response:
+    return RedirectResponse(f"/app/?{request.url.query}".rstrip("?"))
 
 
 async def _no_store(request: Request, error: Exception) -> Response:

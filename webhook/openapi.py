@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 from webhook.shapes import ProblemShown
 
+VERSION = "1"  # of what is promised here; the program has its own
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -28,7 +30,7 @@ class Operation:
     query: tuple[str, ...] = ()  # names of optional text parameters
 
 
-def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
+def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """The whole document, as JSON-ready data."""
     operations = tuple(operations)
     inputs: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
@@ -51,7 +53,7 @@ def document(operations: Iterable[Operation], version: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Cloud Vibecoder",
-            "version": version,
+            "version": VERSION,
             "description": "What the phone asks of the service.",
         },
         "security": [{"github": []}],

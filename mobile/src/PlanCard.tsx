@@ -24,7 +24,12 @@ export function PlanCard({ plan, busy, onAccept }: Props) {
           </View>
         ))}
       </View>
-      {plan.verification.length ? <Code>{plan.verification.join('\n')}</Code> : null}
+      {plan.verification.length ? (
+        <View style={styles.step}>
+          <Words>Checked with</Words>
+          <Code>{plan.verification.join('\n')}</Code>
+        </View>
+      ) : null}
       {plan.risks.map((risk) => (
         <Words key={risk} tone="warn">
           Risk: {risk}

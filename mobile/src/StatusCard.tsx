@@ -1,8 +1,6 @@
 /** Where the job stands, and the pull request once there is one. */
-import { Linking } from 'react-native';
-
 import type { Status } from './api/client';
-import { Badge, Button, Card, Code, Problem, Words } from './ui';
+import { Badge, Card, Code, LinkButton, Problem, Words } from './ui';
 
 const SAID: Record<Status['state'], string> = {
   queued: 'Waiting for a worker',
@@ -42,7 +40,7 @@ export function StatusCard({ status, pullRequest }: Props) {
           Step {status.step} of {steps}
         </Words>
       ) : null}
-      {status.note && status.state === 'running' ? (
+      {status.state === 'running' && status.note ? (
         <Words tone="muted">{status.note}</Words>
       ) : null}
       {status.branch ? <Code>{status.branch}</Code> : null}
@@ -51,7 +49,7 @@ export function StatusCard({ status, pullRequest }: Props) {
       {pullRequest ? (
         <>
           <Code>{pullRequest}</Code>
-          <Button label="Open pull request" onPress={() => void Linking.openURL(pullRequest)} />
+          <LinkButton label="Open pull request" url={pullRequest} />
         </>
       ) : null}
     </Card>

@@ -33,7 +33,7 @@ export function WishForm({ busy, onAsk }: Props) {
 
   return (
     <Card>
-      <Heading>What shall be done?</Heading>
+      <Heading>What should be done?</Heading>
       <Field
         label="Repository"
         placeholder="owner/name"

@@ -1,4 +1,5 @@
 /** The few parts that screens are made of. `role` and `aria-*` serve phones, browsers and tests. */
+import { type Href, Link } from 'expo-router';
 import type { ReactNode } from 'react';
 import {
   ActivityIndicator,
@@ -87,6 +88,21 @@ export function Button({ label, onPress, busy = false, quiet = false }: ButtonPr
   );
 }
 
+/** Leaves the app: a new tab in browsers, the system's choice on phones. */
+export function LinkButton({ label, url }: { label: string; url: string }) {
+  const theme = useTheme();
+  return (
+    <Link
+      href={url as Href}
+      target="_blank"
+      rel="noreferrer"
+      style={[styles.link, { backgroundColor: theme.accent, color: theme.onAccent }]}
+    >
+      {label}
+    </Link>
+  );
+}
+
 type FieldProps = TextInputProps & { label: string; hint?: string };
 
 export function Field({ label, hint, multiline, ...rest }: FieldProps) {
@@ -138,6 +154,14 @@ const styles = StyleSheet.create({
     paddingHorizontal: space.medium,
   },
   buttonText: { fontSize: 16, fontWeight: '600' },
+  link: {
+    borderRadius: 10,
+    fontSize: 16,
+    fontWeight: '600',
+    lineHeight: target,
+    minHeight: target,
+    textAlign: 'center',
+  },
   field: { gap: 6 },
   label: { fontSize: 14, fontWeight: '600' },
   hint: { fontSize: 14 },

@@ -7,7 +7,8 @@ export default function Layout() {
   return (
     <Tabs
       screenOptions={{
-        headerStyle: { backgroundColor: theme.card },
+        headerStyle: { backgroundColor: theme.card, borderBottomColor: theme.border },
+        headerTitleStyle: { fontWeight: '600' },
         headerTintColor: theme.text,
         sceneStyle: { backgroundColor: theme.background },
         tabBarStyle: { display: 'none' }, // one screen needs no bar to choose it

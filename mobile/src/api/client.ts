@@ -1,5 +1,5 @@
 /** The only place that talks to the network: the service's own JSON, typed from its OpenAPI. */
-import { randomUUID } from 'expo-crypto';
+import { getRandomBytes } from 'expo-crypto';
 
 import type { components } from './schema';
 
@@ -94,7 +94,7 @@ export class Api {
 
   /** A write is repeated under one key when the connection breaks, so that it counts once. */
   private async write(path: string, body: unknown): Promise<Answer> {
-    const key = randomUUID();
+    const key = newKey();
     try {
       return await this.send('POST', path, body, key);
     } catch (error) {
@@ -127,6 +127,11 @@ export class Api {
     if (!response.ok) throw new Refused(sentence(answer), response.status);
     return { status: response.status, body: answer };
   }
+}
+
+/** 32 hex digits. A UUID would need https, and people host this at home. */
+function newKey(): string {
+  return Array.from(getRandomBytes(16), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** `detail` of an RFC 9457 problem. */
