@@ -128,10 +128,7 @@ class _Api:
     def _message(self, request: Request, model: Model, turn: Turn) -> dict[str, Any]:
         """The answer as it is without streaming."""
         content = [] if request.body["max_tokens"] == 0 else _signed(request, model, turn)
-        asked = thinking.digest_of_answer(request.body, [])
-        self._given.thoughts.setdefault(asked, set()).add(thinking.marks(content))
-        if turn.stop_reason == "pause_turn":
-            self._given.paused.add(thinking.digest_of_answer(request.body, content))
+        self._given.note(request.body, content, paused=turn.stop_reason == "pause_turn")
         calls = any(block["type"] == "tool_use" for block in content)
         stop = turn.stop_reason or ("tool_use" if calls else "end_turn")
         if request.body["max_tokens"] == 0:

@@ -17,10 +17,17 @@ Message = Mapping[str, Any]
 class Given:
     """What was answered before, by the digest of the conversation that it concerns."""
 
-    # The signatures given out in answer to a conversation; several where it was retried.
-    thoughts: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
+    # The signatures of an answer, by the conversation before it and the calls that it makes.
+    thoughts: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = field(default_factory=dict)
     # Conversations that end in a paused answer, and so may be sent again as they are.
     paused: set[str] = field(default_factory=set)
+
+    def note(self, body: Mapping[str, Any], answer: list[Block], paused: bool) -> None:
+        """Remembers `answer` to the conversation in `body`."""
+        before = thinking.digest_of_answer(body, [])
+        self.thoughts[before, _calls(answer)] = thinking.marks(answer)
+        if paused:
+            self.paused.add(thinking.digest_of_answer(body, answer))
 
 
 def check(body: Mapping[str, Any], model: Model, betas: frozenset[str], paused: set[str]) -> None:
@@ -254,11 +261,15 @@ def check_thinking(body: Mapping[str, Any], model: Model, given: Given) -> list[
                 if model.bound:
                     drop(path, "prefix_binding_mismatch")
     if not dropped:
-        _latest(body, given.thoughts)
+        _latest(body, given)
     return dropped
 
 
-def _latest(body: Mapping[str, Any], thoughts: Mapping[str, set[tuple[str, ...]]]) -> None:
+def _calls(blocks: list[Block]) -> tuple[str, ...]:
+    return tuple(block["id"] for block in blocks if block["type"] == "tool_use")
+
+
+def _latest(body: Mapping[str, Any], given: Given) -> None:
     """The thinking of the turn in progress must be there, whole and in order."""
     messages = body["messages"]
     answers = [number for number, each in enumerate(messages) if each["role"] == "assistant"]
@@ -266,10 +277,9 @@ def _latest(body: Mapping[str, Any], thoughts: Mapping[str, set[tuple[str, ...]]
         return
     number = answers[-1]
     blocks = blocks_of(messages[number]["content"])
-    if not any(block["type"] == "tool_use" for block in blocks):
-        return
-    known = thoughts.get(thinking.digest(body, number, 0))
-    if known is not None and thinking.marks(blocks) not in known:
+    calls = _calls(blocks)
+    known = given.thoughts.get((thinking.digest(body, number, 0), calls)) if calls else None
+    if known is not None and thinking.marks(blocks) != known:
         raise invalid(
             f"messages.{number}.content.0: `thinking` or `redacted_thinking` blocks in the latest "
             "assistant message cannot be modified. These blocks must remain as they were in the "

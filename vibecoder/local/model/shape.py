@@ -117,6 +117,8 @@ def _name(option: Any) -> str:
 
 def _chosen(value: dict[str, Any], shapes: list[Any], path: str) -> Any:
     """The member of a union that the value's `type` or `role` names."""
+    if len(shapes) == 1:
+        return shapes[0]
     for key in ("role", "type"):
         tags = {shape: _literals(shape, key) for shape in shapes}
         if not any(tags.values()):
