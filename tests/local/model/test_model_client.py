@@ -324,8 +324,11 @@ def test_splitting_loses_nothing(text: str) -> None:
 def test_a_call_survives_its_stream(fields: dict[str, Any]) -> None:
     block = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": fields}
     message = {
-        "content": [block], "stop_reason": "tool_use", "stop_sequence": None,
-        "stop_details": None, "usage": {"input_tokens": 1, "output_tokens": 1},
+        "content": [block],
+        "stop_reason": "tool_use",
+        "stop_sequence": None,
+        "stop_details": None,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
     }
     message["usage"] |= {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
     parts = []
