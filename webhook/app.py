@@ -33,6 +33,7 @@ from webhook.signature import verify
 
 BIGGEST_DELIVERY = 25 * 1024 * 1024  # bytes; GitHub sends nothing larger
 PATIENCE = 8.0  # seconds for storing a delivery: GitHub gives up after 10
+_ARRIVING_BYTES = 256 * 1024 * 1024  # of all deliveries together, whoever sends them
 _UNREAD_BYTES = 64 * 1024 * 1024  # answered and not yet read; what is above is left to the sweep
 _READERS = 8
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -111,6 +112,7 @@ class Intake:
         self._store = store
         self._read = reader(door.app_id, door.allow)
         self._readers = asyncio.Semaphore(_READERS)
+        self._arriving = 0  # bytes
         self._unread = 0  # bytes
         self._registry = CollectorRegistry()
         self._deliveries = Counter(
@@ -122,11 +124,12 @@ class Intake:
 
     async def receive(self, request: Request) -> Response:
         """`POST /webhook`. Answers 202; a delivery that came before adds `duplicate: true`."""
-        body = await _body(request)
-        signed = request.headers.get("x-hub-signature-256")
+        signed = request.headers.get("x-hub-signature-256", "")
+        # What can't be right is refused before anything of the body is taken in.
+        body = await self._body(request) if signed.startswith("sha256=") else b""
         if not verify(self._secrets, body, signed):
             self._deliveries.labels("refused").inc()
-            log.warning("delivery refused", bytes=len(body), signed=signed is not None)
+            log.warning("delivery refused", bytes=len(body), signed=bool(signed))
             raise NotSignedIn(
                 "The signature in X-Hub-Signature-256 does not match: check that the webhook "
                 "secret of the GitHub App is the one in GITHUB_WEBHOOK_SECRET."
@@ -147,6 +150,29 @@ class Intake:
         return Response(
             generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+    async def _body(self, request: Request) -> bytes:
+        too_large = TooLarge("A delivery may have at most 25 MB; GitHub sends nothing larger.")
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 12 or int(length) > BIGGEST_DELIVERY):
+            raise too_large
+        chunks, size = [], 0
+        try:
+            async for chunk in request.stream():
+                size += len(chunk)
+                self._arriving += len(chunk)
+                if size > BIGGEST_DELIVERY:
+                    raise too_large
+                # Anybody can send; nobody shall fill the memory.
+                if self._arriving > _ARRIVING_BYTES:
+                    raise Unavailable(
+                        "Too much arrives at once. Please send it again in a minute.",
+                        retry_after=60,
+                    )
+                chunks.append(chunk)
+        finally:
+            self._arriving -= size
+        return b"".join(chunks)
 
     async def _take(self, delivery: Delivery) -> None:
         size = len(delivery.body)
@@ -174,20 +200,6 @@ class Intake:
         await self._store.settle_delivery(delivery.guid, verdict)
         self._deliveries.labels(outcome).inc()
         log.info("delivery", guid=delivery.guid, github_event=delivery.event, verdict=verdict)
-
-
-async def _body(request: Request) -> bytes:
-    too_large = TooLarge("A delivery may have at most 25 MB; GitHub sends nothing larger.")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and (len(length) > 12 or int(length) > BIGGEST_DELIVERY):
-        raise too_large
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BIGGEST_DELIVERY:
-            raise too_large
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _named(request: Request) -> tuple[str, str]:

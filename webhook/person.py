@@ -73,7 +73,13 @@ class GitHub:
                 f"/applications/{self._client_id}/token",
                 auth=self._client,
                 json={"access_token": token},
+                follow_redirects=False,  # the token goes nowhere else
             )
+            if response.status_code == 401:
+                raise GitHubFailed(
+                    "GitHub refuses this service's own client id and secret. "
+                    "Please tell whoever runs it."
+                )
             if response.status_code in (404, 422):
                 return None
             user = _fields(_good(response).get("user"))

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from webhook_front import SECRET, Front, commented, front_of
 
+from jobs.commands import Explain
 from jobs.queue.store import Store, connect
 from webhook.app import BIGGEST_DELIVERY, FrontDoor
 from webhook.signature import sign
@@ -127,13 +128,32 @@ async def test_an_endless_body_is_cut_short(front: Front) -> None:
     """Chunked, so that no length is announced; the answer comes before the end does."""
     address = urlsplit(front.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    writer.write(b"POST /webhook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(
+        b"POST /webhook HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256=0\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
     chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
     for _ in range(26):
         writer.write(chunk)
         await writer.drain()
     assert b" 413 " in await reader.readline()
     writer.close()
+
+
+async def test_too_much_at_once_is_put_off(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.app._ARRIVING_BYTES", 100_000)
+    answer = await front.deliver(b" " * 200_000)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert (await front.deliver(commented())).status_code == 202  # nothing of it stayed
+
+
+async def test_a_comment_of_200_kb_is_answered_with_a_sentence(front: Front) -> None:
+    await front.deliver(commented("/vibecode " + "very " * 40_000 + "long"), guid="long")
+    assert (await front.settled("long")).startswith("explain")
+    (id_,) = await front.store.unsettled()
+    command = await front.store.command(id_)
+    assert isinstance(command, Explain)
+    assert "200,004 characters" in command.problem
 
 
 async def test_a_store_that_is_away_is_said(door: FrontDoor) -> None:
