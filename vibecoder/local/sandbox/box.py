@@ -23,6 +23,7 @@ from vibecoder.local.sandbox import bwrap, limits
 from vibecoder.local.sandbox.bwrap import Kind
 from vibecoder.local.sandbox.errors import BoxGone, Denied, StartFailed
 from vibecoder.local.sandbox.process import Config, Process, Stream
+from vibecoder.local.sandbox.removal import remove_folder
 from vibecoder.local.sandbox.toolchain import AGENT, Toolchain
 
 Json = dict[str, Any]
@@ -254,8 +255,9 @@ class Box:
         agent = AGENT
         if not isolated:
             python = str(self.ground.toolchain.folder / "host" / "bin" / "python")
-            agent = str(self.ground.toolchain.folder / "agent.py")
-        return [python, "-I", "-S", "-B", agent, json.dumps(settings)]
+            agent = str(self.ground.toolchain.folder / "agent")
+        start = f"import sys; sys.path.insert(0, {agent!r}); from inside.agent import main; main()"
+        return [python, "-I", "-S", "-B", "-c", start, json.dumps(settings)]
 
     def _put_under_limits(self, *pids: int) -> None:
         """Before anything but PID 1 runs, so that nothing escapes its group."""
@@ -498,12 +500,3 @@ class Box:
 
 def group_name(box: str) -> str:
     return f"vibecoder-{box}"
-
-
-def remove_folder(folder: Path) -> None:
-    """By rm, not shutil: no depth of folders is too deep for it, and it follows no links."""
-    for command in (("rm", "-rf"), ("chmod", "-R", "u+rwx"), ("rm", "-rf")):
-        if not os.path.lexists(folder):
-            return
-        # The second and third are for folders that their owner made unreadable.
-        subprocess.run([*command, "--", folder], check=False, capture_output=True)  # noqa: S603

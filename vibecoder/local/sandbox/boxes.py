@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Literal
 
 from vibecoder.local.sandbox import bwrap, limits
-from vibecoder.local.sandbox.box import Box, Ground, group_name, remove_folder
+from vibecoder.local.sandbox.box import Box, Ground, group_name
 from vibecoder.local.sandbox.errors import FolderInUse, LocalSandboxError
 from vibecoder.local.sandbox.probe import Isolation
+from vibecoder.local.sandbox.removal import remove_folder
 from vibecoder.local.sandbox.toolchain import Toolchain, reachable
 
 State = Literal["running", "paused"]
-ID = re.compile(r"i[0-9a-f]{20}")
+ID = re.compile(r"i[0-9a-f]{20}(\.\d+)?")  # the end: a part of one that was being removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Boxes:
         for path in self._ground.folder.iterdir():
             if not ID.fullmatch(path.name):
                 continue
-            if self._ground.groups is not None:
+            if self._ground.groups is not None and "." not in path.name:
                 group = self._ground.groups.named(group_name(path.name))
                 for pid in group.pids():
                     with contextlib.suppress(ProcessLookupError):
@@ -101,9 +102,16 @@ class Boxes:
         for tenancy in tuple(self._living.values()):
             self._dismiss(tenancy)
         await asyncio.gather(*self._leaving, return_exceptions=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._lock is None:
+            return
+        if not self._ground.folder.is_relative_to(self._folder.absolute()):
+            # Nobody would ever look after what is left of a stand-in (toolchain.reachable).
+            with contextlib.suppress(OSError):
+                (self._ground.folder / ".lock").unlink()
+                self._ground.folder.rmdir()
+                self._ground.folder.parent.rmdir()
+        os.close(self._lock)
+        self._lock = None
 
     # What clients ask for
 

@@ -5,7 +5,7 @@ A toolchain is a folder named by its content, made once and never changed:
     python/     a copy of the interpreter's runtime, where the sandbox's user could not reach it
     venv/       a virtual environment written by hand: pyvenv.cfg, bin/, lib/pythonX.Y/site-packages
     host/       the same environment for running without isolation (paths of this machine)
-    agent.py    PID 1
+    agent/      PID 1: the package inside/ from beside this file, compiled
 
 Wheels are only unzipped: nothing of a package is run here. The scripts in bin/ start with a shell
 line that finds `python` beside them, so they work wherever the folder is mounted.
@@ -34,7 +34,7 @@ from vibecoder.local.sandbox.errors import ToolchainUnusable
 
 VENV = "/opt/venv"
 PYTHON = "/opt/python"
-AGENT = "/opt/vibecoder/agent.py"
+AGENT = "/opt/vibecoder"
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 OLDEST = (3, 11)
 SHARED = Path("/var/tmp/cloud-vibecoder")  # noqa: S108  (only root makes it; see `reachable`)
@@ -87,18 +87,26 @@ def reachable(folder: Path) -> Path:
 
     As root, each sandbox runs as a user of its own, who cannot pass a private home folder.
     """
+    root = _root(folder)
+    if root == folder.absolute():
+        return root
+    place = root / hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+    place.mkdir(exist_ok=True)
+    place.chmod(0o711)
+    return place
+
+
+def _root(folder: Path) -> Path:
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0 or _passable(folder):
         return folder
-    SHARED.mkdir(mode=0o711, exist_ok=True)
+    SHARED.mkdir(mode=0o700, exist_ok=True)
     info = SHARED.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != 0:
         raise ToolchainUnusable(f"{SHARED} is not a folder of root's; remove it and start again.")
     SHARED.chmod(0o711)
-    place = SHARED / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    place.mkdir(mode=0o711, exist_ok=True)
-    return place
+    return SHARED
 
 
 def _passable(folder: Path) -> bool:
@@ -112,11 +120,7 @@ def prepare(folder: Path, wheels: Sequence[Path]) -> Toolchain:
     """
     runtime = _choose(wheels)
     copied = not runtime.system and os.geteuid() == 0 and not _passable(runtime.prefix)
-    # What private folders would each hold a copy of is kept once, by its content.
-    root = reachable(folder)
-    if root != folder.absolute():
-        root = SHARED
-    shelf = root / "toolchains"
+    shelf = _root(folder) / "toolchains"  # private folders share theirs: it is named by content
     shelf.mkdir(mode=0o755, exist_ok=True)
     shelf.chmod(0o755)
     place = shelf / _name(runtime, wheels)
@@ -131,7 +135,7 @@ def prepare(folder: Path, wheels: Sequence[Path]) -> Toolchain:
                 raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-    binds = [(str(place / "venv"), VENV), (str(place / "agent.py"), AGENT)]
+    binds = [(str(place / "venv"), VENV), (str(place / "agent"), AGENT)]
     if not runtime.system:
         binds.append((str(place / "python" if copied else runtime.prefix), PYTHON))
     environment = (("LD_LIBRARY_PATH", f"{PYTHON}/lib"),) if runtime.shared else ()
@@ -197,29 +201,37 @@ def _name(runtime: _Runtime, wheels: Sequence[Path]) -> str:
     digest = hashlib.sha256(LAYOUT.encode())
     digest.update(f"{runtime.executable} {runtime.version}".encode())
     digest.update(str(runtime.executable.stat().st_mtime_ns).encode())
-    digest.update(_agent_source())
+    for name, source in _agent_sources():
+        digest.update(name.encode() + source)
     for wheel in sorted(wheels, key=lambda path: path.name):
         with wheel.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
-def _agent_source() -> bytes:
-    return resources.files("vibecoder.local.sandbox").joinpath("agent.py").read_bytes()
+def _agent_sources() -> list[tuple[str, bytes]]:
+    folder = resources.files("vibecoder.local.sandbox.inside")
+    found = [(item.name, item.read_bytes()) for item in folder.iterdir() if item.is_file()]
+    return sorted(found)
 
 
 def _lay_out(
     draft: Path, runtime: _Runtime, wheels: Sequence[Path], copied: bool, place: Path
 ) -> None:
-    (draft / "agent.py").write_bytes(_agent_source())
-    (draft / "agent.py").chmod(0o644)
+    inside = draft / "agent" / "inside"
+    inside.mkdir(parents=True)
+    for name, source in _agent_sources():
+        (inside / name).write_bytes(source)
+    # Ahead of time, because nothing inside may write beside it. This is our code, no package's.
+    compiling = [str(runtime.executable), "-I", "-m", "compileall", "-q", str(inside)]
+    subprocess.run(compiling, check=True, timeout=60, capture_output=True)  # noqa: S603
     if copied:
         ignore = shutil.ignore_patterns(*LEFT_OUT)
         shutil.copytree(runtime.prefix, draft / "python", symlinks=True, ignore=ignore)
         (draft / "python").chmod(0o755)
     dotted = f"{runtime.version[0]}.{runtime.version[1]}"
-    inside = str(runtime.executable.parent) if runtime.system else f"{PYTHON}/bin"
-    _environment(draft / "venv", inside, runtime.executable.name, dotted)
+    home = str(runtime.executable.parent) if runtime.system else f"{PYTHON}/bin"
+    _environment(draft / "venv", home, runtime.executable.name, dotted)
     site = draft / "venv" / "lib" / f"python{dotted}" / "site-packages"
     site.mkdir(parents=True)
     for wheel in wheels:

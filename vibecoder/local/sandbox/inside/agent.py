@@ -13,19 +13,16 @@ A message over 100 kB travels as a memfd: {"memfd": true}.
 The end of the socket is the end of PID 1, and with it of everything in the sandbox.
 """
 
-# ruff: noqa: PTH103, PTH104, PTH108, PTH112, PTH116, PTH118, PTH119, PTH120, PTH123, PTH208
+# ruff: noqa: PTH112, PTH116, PTH118, PTH123, PTH208
 # Paths are plain strings here: PID 1 must start fast, and pathlib alone costs it milliseconds.
 
 import array
-import contextlib
 import ctypes
 import errno
 import fcntl
-import grp
 import json
 import os
 import pty
-import pwd
 import resource
 import selectors
 import signal
@@ -36,20 +33,17 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from . import files
+from .watch import Watch
+
 Json = dict[str, Any]
-Answer = tuple[Json, list[int]]
+Answer = files.Answer
 
 LARGEST_MESSAGE = 100_000  # bytes; the default socket buffer takes about 200 kB
-MOST_ENTRIES = 100_000  # of one directory listing
-XATTR_PREFIX = "user.e2b."
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
-IN_NONBLOCK, IN_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
-IN_MODIFY, IN_ATTRIB, IN_MOVED_FROM, IN_MOVED_TO = 0x2, 0x4, 0x40, 0x80
-IN_CREATE, IN_DELETE, IN_ISDIR, IN_IGNORED = 0x100, 0x200, 0x40000000, 0x8000
-IN_EVENTS = IN_MODIFY | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -68,13 +62,13 @@ class Agent:
             "signal": self.signal,
             "stop": lambda _: self.signal_all(signal.SIGSTOP),
             "continue": lambda _: self.signal_all(signal.SIGCONT),
-            "open_read": self.open_read,
-            "open_write": self.open_write,
-            "stat": lambda r: ({"entry": entry(self.path(r))}, []),
-            "list": self.list,
-            "make_dir": self.make_dir,
-            "move": self.move,
-            "remove": self.remove,
+            "open_read": lambda r: files.open_read(self.path(r)),
+            "open_write": lambda r: files.open_write(self.path(r), r["metadata"]),
+            "stat": lambda r: ({"entry": files.entry(self.path(r))}, []),
+            "list": lambda r: files.list_folder(self.path(r), r["depth"]),
+            "make_dir": lambda r: files.make_dir(self.path(r)),
+            "move": lambda r: files.move(self.path(r, "source"), self.path(r, "destination")),
+            "remove": lambda r: files.remove(self.path(r)),
             "watch": self.watch,
             "drain": self.drain,
             "unwatch": self.unwatch,
@@ -272,8 +266,6 @@ class Agent:
             "processes": len(pids),
         }, []
 
-    # Files
-
     def path(self, request: Json, key: str = "path") -> str:
         """Absolute; "~" and relative paths start at the home folder."""
         text: str = request[key]
@@ -281,102 +273,13 @@ class Agent:
             text = self.home + text[1:]
         return os.path.normpath(os.path.join(self.home, text))
 
-    def open_read(self, request: Json) -> Answer:
-        path = self.path(request)
-        # O_NONBLOCK: opening a FIFO must not hang. Devices are refused below, after the open.
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode):
-            os.close(fd)
-            raise_not_regular(info, path)
-        return {"path": path, "size": info.st_size}, [fd]
-
-    def open_write(self, request: Json) -> Answer:
-        path = self.path(request)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        new = not os.path.lexists(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        fd = os.open(path, flags, 0o644)
-        try:
-            info = os.fstat(fd)
-            if not stat.S_ISREG(info.st_mode):
-                raise_not_regular(info, path)
-            if new:
-                os.fchmod(fd, 0o644)  # watchers of a new file expect to see this as well
-            elif info.st_size:
-                os.ftruncate(fd, 0)
-            for name, value in request["metadata"].items():
-                os.setxattr(fd, XATTR_PREFIX + name, value.encode())
-        except BaseException:
-            os.close(fd)
-            raise
-        return {"path": path, "name": os.path.basename(path)}, [fd]
-
-    def list(self, request: Json) -> Answer:
-        top = self.path(request)
-        found: list[Json] = []
-        left = [(top, 1)]
-        while left:
-            folder, depth = left.pop()
-            with os.scandir(folder) as scan:
-                for item in scan:
-                    if len(found) == MOST_ENTRIES:
-                        raise OSError(errno.EOVERFLOW, "", top)
-                    try:
-                        found.append(entry(item.path))
-                    except FileNotFoundError:
-                        continue
-                    if depth < request["depth"] and item.is_dir(follow_symlinks=False):
-                        left.append((item.path, depth + 1))
-        found.sort(key=lambda e: str(e["path"]))
-        return {"entries": found}, []
-
-    def make_dir(self, request: Json) -> Answer:
-        path = self.path(request)
-        if os.path.isdir(path):
-            raise FileExistsError(errno.EEXIST, "", path)
-        os.makedirs(path, exist_ok=True)
-        return {"entry": entry(path)}, []
-
-    def move(self, request: Json) -> Answer:
-        source, target = self.path(request, "source"), self.path(request, "destination")
-        os.lstat(source)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        os.rename(source, target)
-        return {"entry": entry(target)}, []
-
-    def remove(self, request: Json) -> Answer:
-        """Gone already is fine, as with rm -rf. Not recursive, so that no depth is too deep."""
-        path = self.path(request)
-        try:
-            info = os.lstat(path)
-        except FileNotFoundError:
-            return {}, []
-        if not stat.S_ISDIR(info.st_mode):
-            os.unlink(path)
-            return {}, []
-        done_read, done_write = os.pipe2(os.O_CLOEXEC)
-        try:
-            # Nothing is ever written to the pipe: it closes when rm ends.
-            remover = subprocess.Popen(  # noqa: S603
-                ["/bin/rm", "-rf", "--", path], stdout=done_write, stderr=subprocess.DEVNULL
-            )
-            remover.returncode = 0  # the main thread reaps it
-        finally:
-            os.close(done_write)
-        with os.fdopen(done_read, "rb") as done:
-            done.read()
-        if os.path.lexists(path):
-            raise PermissionError(errno.EACCES, "", path)
-        return {}, []
-
     # Watching for changes
 
     def watch(self, request: Json) -> Answer:
         path = self.path(request)
         if not stat.S_ISDIR(os.stat(path).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "", path)
-        watch = Watch(self, request["watch"], path, request["recursive"])
+        watch = Watch(self.send, request["watch"], path, request["recursive"])
         self.watches[request["watch"]] = watch
         threading.Thread(target=watch.run, daemon=True).start()
         return {}, []
@@ -393,185 +296,6 @@ class Agent:
         if watch is not None:
             watch.close()
         return {}, []
-
-
-class Watch:
-    """Changes below one folder, by inotify, told to the server as they happen."""
-
-    def __init__(self, agent: Agent, number: int, path: str, recursive: bool) -> None:
-        self.agent, self.number, self.top, self.recursive = agent, number, path, recursive
-        self.fd: int = libc.inotify_init1(IN_CLOEXEC | IN_NONBLOCK)
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "", path)
-        self.stop_read, self.stop_write = os.pipe2(os.O_CLOEXEC)
-        self.folders: dict[int, str] = {}
-        self.turn = threading.Lock()
-        self.closed = False
-        self.add(path)
-
-    def add(self, folder: str) -> None:
-        number = libc.inotify_add_watch(self.fd, os.fsencode(folder), IN_EVENTS)
-        if number < 0:
-            raise OSError(ctypes.get_errno(), "", folder)
-        self.folders[number] = folder
-        if self.recursive:
-            with os.scandir(folder) as scan:
-                below = [item.path for item in scan if item.is_dir(follow_symlinks=False)]
-            for path in below:
-                self.add(path)
-
-    def close(self) -> None:
-        os.close(self.stop_write)
-
-    def run(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.fd, selectors.EVENT_READ)
-            selector.register(self.stop_read, selectors.EVENT_READ)
-            while all(key.fd == self.fd for key, _ in selector.select()):
-                self.pump()
-        with self.turn:
-            self.closed = True
-            os.close(self.fd)
-            os.close(self.stop_read)
-
-    def pump(self) -> None:
-        with self.turn:
-            while not self.closed:
-                try:
-                    data = os.read(self.fd, 1 << 16)
-                except BlockingIOError:
-                    return
-                for folder, name, mask in self.parse(data):
-                    self.tell(folder, name, mask)
-
-    def parse(self, data: bytes) -> Iterator[tuple[str, str, int]]:
-        at = 0
-        while at < len(data):
-            number, mask, _, length = struct.unpack_from("iIII", data, at)
-            name = os.fsdecode(data[at + 16 : at + 16 + length].rstrip(b"\0"))
-            at += 16 + length
-            if mask & IN_IGNORED:
-                self.folders.pop(number, None)
-            elif number in self.folders and name:
-                yield self.folders[number], name, mask
-
-    def tell(self, folder: str, name: str, mask: int) -> None:
-        path = os.path.join(folder, name)
-        if self.recursive and mask & IN_ISDIR and mask & (IN_CREATE | IN_MOVED_TO):
-            with contextlib.suppress(OSError):  # gone again already: its removal is told as well
-                self.add(path)
-        kinds = (
-            (IN_CREATE | IN_MOVED_TO, "CREATE"),
-            (IN_MODIFY, "WRITE"),
-            (IN_ATTRIB, "CHMOD"),
-            (IN_DELETE, "REMOVE"),
-            (IN_MOVED_FROM, "RENAME"),
-        )
-        kind = next(kind for bits, kind in kinds if mask & bits)
-        message: Json = {
-            "watch": self.number,
-            "name": os.path.relpath(path, self.top),
-            "type": "EVENT_TYPE_" + kind,
-        }
-        with contextlib.suppress(OSError):  # left out for what no longer exists
-            message["entry"] = entry(path)
-        self.agent.send(message)
-
-
-def entry(path: str) -> Json:
-    """One EntryInfo of filesystem.proto, in its JSON form."""
-    own = os.lstat(path)
-    link = stat.S_ISLNK(own.st_mode)
-    info = own
-    kind = "FILE_TYPE_UNSPECIFIED"
-    if link:
-        try:
-            info = os.stat(path)
-        except OSError:
-            kind = "FILE_TYPE_SYMLINK"  # leads nowhere
-    if stat.S_ISDIR(info.st_mode):
-        kind = "FILE_TYPE_DIRECTORY"
-    elif stat.S_ISREG(info.st_mode):
-        kind = "FILE_TYPE_FILE"
-    found: Json = {
-        "name": printable(os.path.basename(path)),
-        "type": kind,
-        "path": printable(path),
-        "size": str(own.st_size),
-        "mode": stat.S_IMODE(own.st_mode),
-        "permissions": stat.filemode(own.st_mode),
-        "owner": user_name(own.st_uid),
-        "group": group_name(own.st_gid),
-        "modifiedTime": timestamp(own.st_mtime_ns),
-    }
-    if link:
-        found["isSymlink"] = True
-        found["symlinkTarget"] = printable(os.path.realpath(path))
-    else:
-        found["metadata"] = metadata(path)
-    return found
-
-
-def metadata(path: str) -> dict[str, str]:
-    try:
-        names = [name for name in os.listxattr(path) if name.startswith(XATTR_PREFIX)]
-        return {
-            name.removeprefix(XATTR_PREFIX): os.getxattr(path, name).decode("utf-8", "replace")
-            for name in names
-        }
-    except OSError:
-        return {}  # a file system without extended attributes has no metadata
-
-
-def printable(name: str) -> str:
-    """JSON has no bytes that are not UTF-8; such names come back with replacement characters."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def timestamp(nanoseconds: int) -> str:
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    # Not datetime: importing it costs a start milliseconds, and years past 9999 must not raise.
-    days, second = divmod(min(max(seconds, 0), 253_402_300_799), 86_400)
-    year, month, day = civil(days)
-    clock = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
-    return f"{year:04}-{month:02}-{day:02}T{clock}.{rest:09}Z"
-
-
-def civil(days: int) -> tuple[int, int, int]:
-    """Days since 1970 to year, month, day (Howard Hinnant's civil_from_days)."""
-    days += 719_468
-    era, day_of_era = divmod(days, 146_097)
-    year_of_era = (
-        day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096
-    ) // 365
-    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    shifted = (5 * day_of_year + 2) // 153
-    month = shifted + 3 if shifted < 10 else shifted - 9
-    return (
-        year_of_era + era * 400 + (month <= 2),
-        month,
-        day_of_year - (153 * shifted + 2) // 5 + 1,
-    )
-
-
-def user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return "root"  # what is outside the user namespace shows as nobody
-
-
-def group_name(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return "root"
-
-
-def raise_not_regular(info: os.stat_result, path: str) -> None:
-    if stat.S_ISDIR(info.st_mode):
-        raise IsADirectoryError(errno.EISDIR, "", path)
-    raise OSError(errno.EINVAL, "", f"{path} is not a regular file")
 
 
 def all_pids() -> list[int]:
@@ -619,7 +343,3 @@ def main() -> None:
     finally:
         if not settings["pid_1"]:
             agent.signal_all(signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main()
