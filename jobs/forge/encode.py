@@ -173,6 +173,7 @@ def fence(text: str, limit: int, language: str = "", *, tail: bool = False) -> s
     """A fenced block; with `tail`, the end of `text` is kept rather than its beginning."""
     content = clean(text).strip("\n").expandtabs(4)
     content = _inert_code(cut_head(content, limit) if tail else cut(content, limit))
+    content = _CODE_COMMAND.sub(rf"\1{_RAW_BREAK}/", content)
     longest = max(map(len, re.findall(r"`+", content)), default=0)
     marks = "`" * max(3, longest + 1)
     name = language if re.fullmatch(r"[A-Za-z0-9+#-]{1,20}", language) else ""
@@ -185,9 +186,7 @@ _CODE_COMMAND = re.compile(r"(?m)^(\s*)/(?=[A-Za-z][\w-]*(?:\s|$))")  # not /usr
 
 def _inert_code(text: str) -> str:
     """GitHub leaves code alone, but bots that search the raw text of a comment do not."""
-    text = _CODE_AT.sub(f"@{_RAW_BREAK}", text)
-    text = _CODE_COMMAND.sub(rf"\1{_RAW_BREAK}/", text)
-    return text.replace("<!--", f"<!{_RAW_BREAK}--")
+    return _CODE_AT.sub(f"@{_RAW_BREAK}", text).replace("<!--", f"<!{_RAW_BREAK}--")
 
 
 # Links, images, HTML, entities and references stay what they are: characters, printed escaped.
@@ -203,6 +202,12 @@ def prose(text: str, limit: int) -> str:
     """
     tree = SyntaxTreeNode(_MARKDOWN.parse(cut(clean(text).expandtabs(4), limit)))
     return "\n".join(_blocks(tree.children, tight=False))
+
+
+def sentence(text: str, limit: int) -> str:
+    """Like `prose`, on one line: its emphasis and code spans are kept."""
+    tree = SyntaxTreeNode(_MARKDOWN.parseInline(one_line(text, limit)))
+    return " ".join(_inline_lines(tree.children))
 
 
 def quote(text: str, limit: int) -> str:
@@ -274,6 +279,9 @@ def _span(node: SyntaxTreeNode, strong: bool) -> str:
             return code(node.content, len(node.content) + 1)
         case "em" | "strong":
             words = "".join(_span(child, strong) for child in node.children)
+            if "_" in node.markup:  # far more often __init__ than emphasis
+                mark = node.markup.replace("_", "\\_")
+                return f"{mark}{words}{mark}"
             mark = "**" if node.type == "strong" else "*"
             return f"{mark}{words}{mark}" if strong else words
         case _:

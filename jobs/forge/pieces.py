@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from jobs.forge.encode import code, inline
+from jobs.forge.encode import code, sentence
 from jobs.job import Job
 
 ROOM = 60_000  # bytes; GitHub's own limits are 65,536 characters, and 65,535 in a check run
@@ -38,7 +38,7 @@ def together(parts: Iterable[str], end: str = "") -> str:
 def bullets(heading: str, items: Sequence[str], limit: int = 500, *, as_code: bool = False) -> str:
     if not items:
         return ""
-    lines = [f"- {code(item, limit) if as_code else inline(item, limit)}" for item in items[:10]]
+    lines = [f"- {code(item, limit) if as_code else sentence(item, limit)}" for item in items[:10]]
     if len(items) > 10:
         lines.append(f"- and {len(items) - 10} more")
     return f"**{heading}**\n" + "\n".join(lines)

@@ -11,13 +11,15 @@ from jobs.events import CommandRan
 from jobs.forge.facts import Conclusion
 from jobs.job import Job
 
-# How the usual test runners are called. A plan's own verification commands count as well.
+# How the usual test runners are called, where a command may stand. A plan's own verification
+# commands count as well.
 _TEST = re.compile(
-    r"\b(?:pytest|py\.test|unittest|nosetests|tox|nox|jest|vitest|mocha|ava|karma|playwright test"
-    r"|rspec|minitest|phpunit|pest|ctest|busted|bats|doctest"
-    r"|(?:go|cargo|dotnet|bun|deno|swift|mix|rake|zig|stack|sbt|lein) test"
+    r"(?:^|[;&|(]\s*|/|\s-m\s+|\b(?:run|exec|npx|bunx|dlx|time)\s+|\btimeout\s+\S+\s+|\b\w+=\S*\s+)"
+    r"(?:pytest|py\.test|unittest|nosetests|tox|nox|jest|vitest|mocha|ava|karma|playwright test"
+    r"|rspec|phpunit|pest|ctest|busted|bats|doctest|trial"
+    r"|(?:go|cargo|dotnet|bun|deno|swift|mix|rake|zig|stack|sbt|lein) test|cargo nextest"
     r"|(?:npm|yarn|pnpm)(?: run)? test|npm t|make (?:test|check)"
-    r"|(?:mvn|gradlew?)\b.*\b(?:test|verify)|cargo nextest|trial)\b"
+    r"|(?:mvnw?|gradlew?)\b.*\b(?:test|verify))(?![\w.-])"
 )
 
 

@@ -12,7 +12,17 @@ from agent.plan import Plan, Step
 from jobs.commands import Explain
 from jobs.events import Finished, StepCommitted
 from jobs.forge import proof
-from jobs.forge.encode import cell_code, code, fence, inline, one_line, plain, plain_lines, prose
+from jobs.forge.encode import (
+    cell_code,
+    code,
+    fence,
+    inline,
+    one_line,
+    plain,
+    plain_lines,
+    prose,
+    sentence,
+)
 from jobs.forge.encode import quote as quoted
 from jobs.forge.pieces import beside, bullets, cost, count, duration, together, watch_url
 from jobs.job import Job
@@ -145,11 +155,11 @@ def plan_text(it: Plan) -> list[str]:
     if it.questions:
         lines = []
         for question in it.questions[:10]:
-            line = f"- {inline(question.text, 500)}"
+            line = f"- {sentence(question.text, 500)}"
             if question.options:
-                line += " (" + " / ".join(inline(o, 100) for o in question.options[:6]) + ")"
+                line += " (" + " / ".join(sentence(o, 100) for o in question.options[:6]) + ")"
             if question.default:
-                line += f" Without an answer: {inline(question.default, 200)}."
+                line += f" Without an answer: {sentence(question.default, 200)}."
             lines.append(line)
         parts.append("**Questions**\n" + "\n".join(lines))
     return parts
@@ -158,13 +168,13 @@ def plan_text(it: Plan) -> list[str]:
 def _plan_step(number: int, step: Step) -> str:
     lines = [f"{number}. **{inline(step.title, 200)}**  "]
     if step.intent:
-        lines.append(f"   {inline(step.intent, 800)}  ")
+        lines.append(f"   {sentence(step.intent, 800)}  ")
     if step.files:
         files = ", ".join(code(path, 150) for path in step.files[:10])
         more = f" and {len(step.files) - 10} more" if len(step.files) > 10 else ""
         lines.append(f"   Files: {files}{more}  ")
     if step.done_when:
-        lines.append(f"   Done when: {inline(step.done_when, 300)}")
+        lines.append(f"   Done when: {sentence(step.done_when, 300)}")
     return "\n".join(lines).rstrip()
 
 
@@ -180,7 +190,7 @@ def checklist(job: Job, plan: Plan) -> str:
     for number, step in enumerate(plan.steps, 1):
         commit = commits.get(number)
         sha = f" {commit.sha[:SHORT]}" if commit else ""
-        lines.append(f"- {_mark(job, number, commit)} {inline(step.title, 200)}{sha}")
+        lines.append(f"- {_mark(job, number, commit)} {sentence(step.title, 200)}{sha}")
     return "\n".join(lines)
 
 
@@ -210,6 +220,7 @@ def pull_body(job: Job) -> str:
             _closes(job),
             _progress(job),
             prose(job.plan.summary, 4_000) if job.plan else "",
+            _result(job),
             _cause(job),
             steps_table(job),
             tests_table(job),
@@ -244,6 +255,13 @@ def _progress(job: Job) -> str:
     return f"> {heading}\n{quoted(job.end.summary, 1_000)}"
 
 
+def _result(job: Job) -> str:
+    """What came of the plan, in the agent's last words."""
+    if job.end is None or job.end.outcome != "succeeded":
+        return ""
+    return f"**Result.** {beside(prose(job.end.summary, 4_000))}"
+
+
 def _cause(job: Job) -> str:
     if job.plan is None or not job.plan.root_cause:
         return ""
@@ -274,21 +292,25 @@ def tests_table(job: Job) -> str:
     rows = [heading, ""]
     for failed, passed in proof.mended(job)[:5]:
         rows += [
-            f"- {code(passed.run.command, 300)} **failed before** ({_against(job, failed)}, "
-            f"{_code(failed)}) and **passes after** ({_against(job, passed)}).",
+            f"- {code(passed.run.command, 300)} **failed before** ({_code(failed)} on "
+            f"{_against(job, failed)}) and **passes after** (on {passed.against[:SHORT]}).",
         ]
     if len(rows) > 2:
         rows.append("")
     rows += ["| Command | Exit | Time | Ran against |", "|---|---|---|---|"]
     left_out = max(0, len(runs) - ROWS)
     rows += [
-        f"| {cell_code(test.run.command, 300)} | {_code(test)} | {duration(test.run.seconds)} "
+        f"| {cell_code(test.run.command, 300)} | {_number(test)} | {duration(test.run.seconds)} "
         f"| {_against(job, test)} |"
         for test in runs[left_out:]
     ]
     if left_out:
         rows += ["", f"{left_out} earlier runs are left out."]
     return "\n".join(rows)
+
+
+def _number(test: proof.TestRun) -> str:
+    return "killed" if test.run.exit_code is None else str(test.run.exit_code)
 
 
 def _code(test: proof.TestRun) -> str:
@@ -330,8 +352,8 @@ def _continue(job: Job) -> str:
     if job.end is None:
         return f"To stop, comment `/vibecode stop` {thread}."
     return (
-        f"To go on: push to {code(job.branch, 200)} yourself, or comment `/vibecode` with what is "
-        f"missing {thread}. Nothing is pushed here any more by this job."
+        f"To go on, push to {code(job.branch, 200)} yourself, or comment `/vibecode` with what is "
+        f"missing {thread}."
     )
 
 
@@ -428,7 +450,7 @@ def busy(job: Job) -> str:
     """Why a second request on a thread is not taken while the first is at work or waits."""
     if job.state == "awaiting_approval":
         return (
-            f"A plan of {job.command.actor.login}'s waits here. Accept it with "
+            f"A plan that {job.command.actor.login} asked for waits here. Accept it with "
             f"`/vibecode accept {job.digest[:8]}` or drop it with `/vibecode stop`, then ask again."
         )
     return (
@@ -437,7 +459,7 @@ def busy(job: Job) -> str:
     )
 
 
-# ── branch and commits ─────────────────────────────────────────────────────────────────────────────
+# ── branch and commits ────────────────────────────────────────────────────────────────────────────
 
 _TRAILER = re.compile(r"(?im)^(\s*[a-z]+(?:-[a-z]+)+):")
 

@@ -48,7 +48,7 @@ class Report:
         While the job runs, an outage or a rate limit only delays, and the next call catches up. At
         its end they are raised, because nobody would come back.
         """
-        state = (job.state, job.step, job.commits, job.pull, job.digest, job.cancelled_by)
+        state = (job.state, job.commits, job.pull, job.digest, job.cancelled_by)
         if state == self._state and time.monotonic() - self._at < self._interval(job):
             return []
         new: list[Checked] = []
