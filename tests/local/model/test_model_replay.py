@@ -97,7 +97,10 @@ OLD = {
 }
 NEW = {
     "lib.py": "class Sum:\n    def add(self, a, b):\n        return a + b\n",
-    "tests/test_lib.py": ("import lib\n\n\ndef test_add():\n    assert lib.Sum().add(1, 2) == 3\n"),
+    "tests/test_lib.py": (
+        "import unittest\n\nimport lib\n\n\nclass SumTest(unittest.TestCase):\n"
+        "    def test_add(self):\n        assert lib.Sum().add(1, 2) == 3\n"
+    ),
     "tests/data.bin": "é\r\n",
 }
 TASK = Task(
@@ -110,11 +113,11 @@ TASK = Task(
     new_sha256="0" * 64,
     source_files=("lib.py", "gone.py"),
     test_files=("tests/test_lib.py", "tests/data.bin"),
-    test_args=("tests/test_lib.py::test_add",),
+    test_args=("tests.test_lib.SumTest.test_add",),
     issue_title="Sum.add subtracts",
     issue_body="1 + 2 gives -1.",
     env=(("PYTHONPATH", "."),),
-    pytest_options=("-p", "no:cacheprovider"),
+    program=("python", "-m", "unittest"),
 )
 
 
