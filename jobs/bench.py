@@ -125,7 +125,9 @@ class Bench:
                 checkout.commit,
                 changes,
                 tar,
-                message=render.commit_message(job, plan, number, summary),
+                message=render.commit_message(
+                    job, plan, number, summary, record.shop.github.settings.noreply
+                ),
                 author=me,
                 committer=me,
                 when=int(record.now),

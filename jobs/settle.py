@@ -29,8 +29,6 @@ class Desk:
 
     store: Store
     github: GitHub
-    allowed: frozenset[str]  # accounts that may use this deployment, lower case; empty: all
-    public_url: str | None
     clock: Callable[[], float] = time.time
 
 
@@ -49,7 +47,13 @@ async def settle(desk: Desk, command_id: str) -> None:
         # Nothing can be said on GitHub: the App was suspended, uninstalled or lacks a permission.
         verdict = f"refused: {error}"
         await _end_unstarted(desk, command_id, command, str(error))
-    log.info("command settled", command=command_id, kind=command.type, verdict=verdict)
+    log.info(
+        "command settled",
+        command=command_id,
+        key=command.key,
+        kind=command.type,
+        verdict=verdict,
+    )
     await desk.store.settle(command_id, verdict)
 
 
@@ -87,8 +91,6 @@ async def _settle(desk: Desk, command_id: str, command: Command) -> str:
         if await desk.store.caused(job.id, command_id):
             return "followed"  # by a worker that died before it could say so
         decision = decide(job, command, permission, desk.clock())
-        if not isinstance(decision, Refusal):
-            decision = _not_served(desk, command) or decision
         try:
             if isinstance(decision, Refusal):
                 if isinstance(command, StartJob):
@@ -154,13 +156,6 @@ async def _without_job(
         await desk.store.submit(replace(command, key=f"{command.key}/again"), desk.clock())
         return "submitted again"
     return await _refuse(desk, forge, command, Refusal(render.busy(job)))
-
-
-def _not_served(desk: Desk, command: Command) -> Refusal | None:
-    owner = command.repository.name.partition("/")[0].lower()
-    if not desk.allowed or desk.allowed & {owner, command.actor.login.lower()}:
-        return None
-    return Refusal(f"This deployment does not serve @{owner}: its operator allows other accounts.")
 
 
 async def _end_unstarted(desk: Desk, command_id: str, command: Command, reason: str) -> None:

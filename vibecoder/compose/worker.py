@@ -9,11 +9,10 @@ from secrets import token_hex
 
 from agent.model import Model, ModelSettings
 from agent.sandbox import Sandboxes, SandboxSettings
-from jobs.commands import Command
 from jobs.forge.github import GitHub
 from jobs.forge.tokens import AppSettings
 from jobs.queue.lease import LeasedWorker
-from jobs.queue.store import Delivery, Store
+from jobs.queue.store import Store
 from jobs.queue.worker import Handlers, make_worker
 from jobs.record import Workshop
 from jobs.settle import Desk, give_up, settle
@@ -35,7 +34,7 @@ async def worker(settings: Settings, store: Store) -> AsyncIterator[LeasedWorker
         model = Model(model_settings(settings))
         stack.push_async_callback(model.close)
         github = await stack.enter_async_context(GitHub(app_settings(settings)))
-        desk = Desk(store, github, settings.allowed_accounts, settings.public_url)
+        desk = Desk(store, github)
         shop = Workshop(
             store=store,
             github=github,
@@ -53,17 +52,11 @@ async def worker(settings: Settings, store: Store) -> AsyncIterator[LeasedWorker
                 settle=partial(settle, desk),
                 run=partial(work, shop),
                 poisoned=partial(fail_poisoned, shop),
-                parse=partial(parse, app_id=settings.app_id()),
+                parse=deliveries.reader(settings.app_id(), settings.allowed_accounts),
                 given_up=partial(give_up, desk),
                 swept=boxes.sweep,
             ),
         )
-
-
-def parse(delivery: Delivery, *, app_id: int) -> Command | str:
-    """A stored delivery's command, or why there is none. The worker's way to the door's parser."""
-    parsed = deliveries.parse(delivery.event, delivery.body, app_id)
-    return parsed.reason if isinstance(parsed, deliveries.Ignored) else parsed
 
 
 def app_settings(settings: Settings) -> AppSettings:

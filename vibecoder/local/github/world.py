@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -83,7 +84,7 @@ class World:
         self.repositories: dict[int, Repository] = {}
         self.tokens: dict[str, Token] = {}
         self.usage: dict[str, tuple[int, int]] = {}  # credential: when its hour began, requests
-        self.codes: dict[str, dict[str, Any]] = {}  # OAuth and manifest codes, used once
+        self.codes: dict[str, object] = {}  # sign-in and manifest codes, used once
         self.deliveries: dict[int, Delivery] = {}
         self.effects: list[Effect] = []
         self.faults = Faults()
@@ -358,7 +359,7 @@ class World:
             )
         )
 
-    @staticmethod
-    def noreply(account: Account) -> str:
-        """The address that GitHub attributes commits by."""
-        return f"{account.id}+{account.login}@users.noreply.github.com"
+    def noreply(self, account: Account) -> str:
+        """The address that GitHub attributes commits by; each host has its own domain for it."""
+        host = urlsplit(self.base_url).hostname
+        return f"{account.id}+{account.login}@users.noreply.{host}"

@@ -151,10 +151,9 @@ def _person(who: bare.Person) -> Json:
 
 def account_by_email(site: Site, email: str) -> Account | None:
     """Whom GitHub attributes a commit to: the owner of a noreply address."""
-    if not email.endswith("@users.noreply.github.com"):
-        return None
-    login = email.removesuffix("@users.noreply.github.com").partition("+")[2]
-    return site.world.accounts.get(login.lower())
+    login = email.partition("+")[2].rpartition("@")[0]
+    account = site.world.accounts.get(login.lower())
+    return account if account and site.world.noreply(account) == email else None
 
 
 VERIFICATION = {

@@ -1,0 +1,232 @@
+"""The whole service against the local world, in one event loop, as the front-door tests need it.
+
+Nothing here waits by the clock: each effect on the loopback GitHub and each line of the log wakes
+`until`, which looks at its condition again.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import structlog
+from e2b import AsyncSandbox
+
+from jobs.job import Job, fold
+from jobs.queue.store import Store, job_id_of
+from vibecoder.compose.store import open_store
+from vibecoder.compose.web import front_door
+from vibecoder.compose.worker import worker
+from vibecoder.local.github.records import Effect
+from vibecoder.local.github.world import World
+from vibecoder.local.model.script import Script
+from vibecoder.local.serve import serve
+from vibecoder.local.stand_ins import StandIns, stand_ins
+from vibecoder.settings import Settings
+
+T = TypeVar("T")
+PATIENCE = 60  # seconds until a condition that never comes true fails its test
+BOT = "cloud-vibecoder[bot]"
+Files = Path | Mapping[str, bytes | tuple[int, bytes]]
+
+
+class Effects(list[Effect]):
+    """The effect log of a World; each entry wakes whoever waits."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__()
+        self._wake = wake
+
+    def append(self, effect: Effect) -> None:
+        super().append(effect)
+        self._wake()
+
+
+@dataclass
+class House:
+    """The stand-ins, the web app and a worker, all running."""
+
+    here: StandIns
+    service: str
+    store: Store
+    log: list[Mapping[str, Any]]
+    changed: asyncio.Condition
+    _names: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    @property
+    def world(self) -> World:
+        return self.here.world
+
+    def client(self, login: str) -> httpx.AsyncClient:
+        """GitHub's REST API, as that person."""
+        return httpx.AsyncClient(
+            base_url=f"{self.here.github_url}/api/v3",
+            headers={"Authorization": f"Bearer {self.world.users[login]}"},
+        )
+
+    def api(self, login: str) -> httpx.AsyncClient:
+        """Our own API, as that person's phone."""
+        return httpx.AsyncClient(
+            base_url=self.service,
+            headers={"Authorization": f"Bearer {self.world.users[login]}"},
+        )
+
+    def scene(
+        self,
+        files: Files,
+        title: str = "Something is wrong",
+        body: str = "Please look.",
+        script: Script | None = None,
+        **repository: Any,
+    ) -> "Scene":
+        """A new repository with one issue; `script` plays in the conversations about it."""
+        # An owner each: their installations' writes are paced apart.
+        name = f"acme{next(self._names)}/scene"
+        self.world.add_repository(name, files, **repository)
+        issue = self.world.add_issue(name, title, body, by="maya")
+        if script is not None:
+            self.here.stage.play(script, name)
+        return Scene(self, name, issue.number)
+
+    async def until(self, condition: Callable[[], T | None]) -> T:
+        """The condition's value as soon as it has one."""
+        async with asyncio.timeout(PATIENCE), self.changed:
+            while not (value := condition()):
+                await self.changed.wait()
+            return value
+
+    async def verdict(self, command_key: str) -> str:
+        """How the command with that key was settled, once it is."""
+
+        def settled() -> str | None:
+            return next(
+                (str(line["verdict"]) for line in self.log if line.get("key") == command_key), None
+            )
+
+        return await self.until(settled)
+
+    async def sandboxes(self) -> list[str]:
+        """The ids of the sandboxes that live now."""
+        box = self.here.sandbox
+        pages = AsyncSandbox.list(
+            api_key=box.api_key, api_url=box.api_url, sandbox_url=box.sandbox_url
+        )
+        return [info.sandbox_id for info in await pages.next_items()]
+
+
+@dataclass
+class Scene:
+    """One repository and one issue in it."""
+
+    house: House
+    repository: str
+    issue: int
+
+    async def say(self, words: str, by: str = "maya") -> "Said":
+        """A person's comment on the issue."""
+        async with self.house.client(by) as github:
+            answer = await github.post(
+                f"/repos/{self.repository}/issues/{self.issue}/comments", json={"body": words}
+            )
+        answer.raise_for_status()
+        comment = answer.json()
+        return Said(comment["id"], f"comment:{comment['id']}:{comment['created_at']}")
+
+    async def get(self, path: str, **headers: str) -> Any:
+        """What GitHub answers under /repos/{owner}/{repo}."""
+        async with self.house.client("maya") as github:
+            answer = await github.get(f"/repos/{self.repository}{path}", headers=headers)
+        answer.raise_for_status()
+        return answer.json() if "json" in answer.headers["content-type"] else answer.text
+
+    async def job(self, said: "Said | str") -> Job:
+        """The job that a comment began (or the job with that id), as far as it goes by itself."""
+        job_id = said if isinstance(said, str) else job_id_of(said.key)
+        events = []
+        async with asyncio.timeout(PATIENCE):
+            while not await self.house.store.history(job_id):
+                async with self.house.changed:
+                    await self.house.changed.wait()
+            async for _, event in self.house.store.follow(job_id):
+                events.append(event)
+                if (job := fold(job_id, events)).state == "awaiting_approval":
+                    break
+        return job
+
+    async def answers(self) -> list[str]:
+        """What we wrote on the issue."""
+        comments = await self.get(f"/issues/{self.issue}/comments")
+        return [comment["body"] for comment in comments if comment["user"]["login"] == BOT]
+
+    async def answer(self, count: int = 1) -> str:
+        """Our last comment on the issue, once there are `count`."""
+
+        def written() -> bool:
+            made = [
+                effect
+                for effect in self.house.world.effects
+                if effect.verb == "comment.create"
+                and effect.target.startswith(f"{self.repository}#{self.issue}")
+                and effect.actor == BOT
+            ]
+            return len(made) >= count
+
+        await self.house.until(written)
+        return (await self.answers())[-1]
+
+    async def reactions(self, said: "Said") -> list[str]:
+        """What we reacted to a comment with."""
+        found = await self.get(f"/issues/comments/{said.id}/reactions")
+        return [reaction["content"] for reaction in found if reaction["user"]["login"] == BOT]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A comment that a person wrote; `key` is that of the command in it."""
+
+    id: int
+    key: str
+
+
+@asynccontextmanager
+async def house(folder: Path, **overrides: str) -> AsyncIterator[House]:
+    """Everything, running. `overrides` replace settings of the service, such as an address."""
+    log: list[Mapping[str, Any]] = []
+    changed = asyncio.Condition()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def wake() -> None:
+        async def notify() -> None:
+            async with changed:
+                changed.notify_all()
+
+        tasks.add(task := asyncio.get_running_loop().create_task(notify()))
+        task.add_done_callback(tasks.discard)
+
+    def keep(_: Any, method: str, event: Mapping[str, Any]) -> str:
+        log.append({**event, "level": method})
+        wake()
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    async with stand_ins(folder, [], cache=folder / "cache") as here:
+        here.world.effects = Effects(wake)
+        environment = here.environment() | overrides
+        settings = Settings(
+            _env_file=None,  # type: ignore[call-arg]  # pydantic-settings' own parameter
+            vibecoder_state_dir=folder / "service",
+            **{name.lower(): value for name, value in environment.items()},  # type: ignore[arg-type]
+        )
+        async with open_store(settings) as store, serve(front_door(settings, store)) as service:
+            here.world.hook_url = f"{service}/webhook"
+            async with worker(settings, store) as leased:
+                running = asyncio.create_task(leased.async_run())
+                try:
+                    yield House(here, service, store, log, changed)
+                finally:
+                    leased.stop()
+                    await running
