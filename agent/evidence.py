@@ -1,6 +1,5 @@
 """What was really run, and when. A summary may only cite runs that are in here and still count."""
 
-import re
 from collections.abc import Sequence
 
 from agent.progress import Message, Run
@@ -19,18 +18,18 @@ class Ledger:
     def resumed(cls, history: Sequence[Message]) -> "Ledger":
         """The ledger that goes on after `history`.
 
-        Numbers are never used twice. Runs from before count no longer: whatever was under way when
-        the worker was lost may have changed the files since.
+        Numbers are never used twice, not even that of a run whose result nobody saw. Runs from
+        before count no longer: what was under way when the worker was lost may have changed files.
         """
         ledger = cls()
         for message in history:
             for block in message["content"] if isinstance(message["content"], list) else ():
-                if block["type"] == "tool_use" and block["name"] in {"edit", "write_file"}:
+                if block["type"] != "tool_use":
+                    continue
+                if block["name"] in {"edit", "write_file"}:
                     ledger.edits += 1
-                elif block["type"] == "tool_result":
-                    for found in re.findall(r"^\[r(\d+)\] ", _text(block), flags=re.MULTILINE):
-                        ledger._last_number = max(ledger._last_number, int(found))
-                        ledger._lost.add(f"r{found}")
+                elif block["name"] == "run_command":
+                    ledger._lost.add(ledger.next_id())
         return ledger
 
     def next_id(self) -> str:
@@ -50,12 +49,3 @@ class Ledger:
             if run.edits < self.edits:
                 return f"The last edit is newer than {run_id}. Run the command again."
         return None
-
-
-def _text(block: dict[str, object]) -> str:
-    content = block.get("content")
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content)
-    return ""

@@ -188,7 +188,7 @@ class Workbench:
 
     async def _run_command(self, call: tools.RunCommand) -> str:
         run_id, edits = self.ledger.next_id(), self.ledger.edits
-        seconds = max(1.0, min(call.timeout_seconds, self._deadline - time.monotonic()))
+        seconds = max(0.1, min(call.timeout_seconds, self._deadline - time.monotonic()))
         ran = await self.sandbox.run(call.command, seconds=seconds)
         output = clean(ran.output)
         run = Run(

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from agent_world import Journal, Watcher
 
 from agent.model import Model, ModelSettings, Purse
@@ -16,6 +17,8 @@ from vibecoder.local.sandbox.probe import Isolation, probe
 from vibecoder.local.sandbox.toolchain import prepare
 from vibecoder.local.serve import serve
 
+# One event loop and one sandbox server for each module: starting a server takes longer than most
+# of the tests.
 E2B_KEY = "e2b_" + "7" * 40
 
 
@@ -39,13 +42,19 @@ def stage() -> Stage:
     return Stage(keys={"sk-test"})
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def model_url(stage: Stage) -> AsyncIterator[str]:
     async with serve(model_app(stage)) as url:
         yield url
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def model(model_url: str) -> AsyncIterator[Model]:
     model = Model(ModelSettings("sk-test", model_url), pauses=(0.01,) * 5)
     yield model
@@ -57,13 +66,16 @@ def isolation() -> Isolation:
     return probe()
 
 
-@pytest.fixture
-async def sandboxes(tmp_path: Path, isolation: Isolation) -> AsyncIterator[Sandboxes]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sandboxes(
+    tmp_path_factory: pytest.TempPathFactory, isolation: Isolation
+) -> AsyncIterator[Sandboxes]:
     """A deployment of its own. Without isolation, our harmless commands run as they are."""
+    folder = tmp_path_factory.mktemp("sandboxes")
     server = sandbox_app(
-        tmp_path / "boxes",
+        folder / "boxes",
         api_key=E2B_KEY,
-        toolchain=prepare(tmp_path / "toolchain", []),
+        toolchain=prepare(folder / "toolchain", []),
         isolation=isolation,
         unisolated=True,
     )
@@ -71,8 +83,8 @@ async def sandboxes(tmp_path: Path, isolation: Isolation) -> AsyncIterator[Sandb
         yield Sandboxes(SandboxSettings(E2B_KEY, url, url, None), "tests")
 
 
-@pytest.fixture
-async def sandbox(sandboxes: Sandboxes) -> AsyncIterator[Sandbox]:
-    sandbox = await sandboxes.create("job", "1")
+@pytest_asyncio.fixture(loop_scope="module")
+async def sandbox(sandboxes: Sandboxes, request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    sandbox = await sandboxes.create(request.node.name, "1")
     yield sandbox
     await sandbox.kill()

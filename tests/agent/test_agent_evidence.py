@@ -19,28 +19,19 @@ def test_runs_newer_than_the_last_edit_may_be_cited() -> None:
 
 
 def test_after_a_lost_worker_numbers_go_on_and_old_runs_count_no_more() -> None:
-    history = [
-        {"role": "user", "content": "task"},
-        {
-            "role": "assistant",
-            "content": [
-                {"type": "tool_use", "id": "1", "name": "edit", "input": {}},
-                {"type": "tool_use", "id": "2", "name": "run_command", "input": {}},
-            ],
-        },
-        {
-            "role": "user",
-            "content": [
-                {"type": "tool_result", "tool_use_id": "1", "content": "Edited a at line 1."},
-                {
-                    "type": "tool_result",
-                    "tool_use_id": "2",
-                    "content": [{"type": "text", "text": "[r7] exit 0 in 0.10 s\n[r99] no"}],
-                },
-            ],
-        },
+    calls = [
+        {"type": "tool_use", "id": str(number), "name": name, "input": {}}
+        for number, name in enumerate(["edit", "run_command", "read_file", "run_command"])
     ]
-    ledger = Ledger.resumed(history)
+    results = [{"type": "tool_result", "tool_use_id": "1", "content": "[r1] exit 0 in 0.10 s"}]
+    ledger = Ledger.resumed(
+        [
+            {"role": "user", "content": "task"},
+            {"role": "assistant", "content": calls},
+            {"role": "user", "content": results},
+        ]
+    )
     assert ledger.edits == 1
-    assert "Run the command again" in (ledger.objection(["r7"]) or "")
-    assert ledger.next_id() not in {"r7", "r1"}
+    assert "Run the command again" in (ledger.objection(["r1"]) or "")
+    assert "Run the command again" in (ledger.objection(["r2"]) or "")
+    assert ledger.next_id() == "r3"
