@@ -94,7 +94,8 @@ def check_private_key(pem: str) -> None:
 class Writer:
     """The writes of one installation: one at a time, as GitHub advises, and 80 a minute at most.
 
-    The first 20 go out at once and then one a second, so that a short job is not slowed down.
+    The first 20 go out at once and then one a second, so that a short job is not slowed down. Where
+    GitHub sets one of them a limit, the others do not run against it as well.
     """
 
     BURST = 20.0
@@ -104,6 +105,15 @@ class Writer:
         self._turn = asyncio.Lock()
         self._left = self.BURST
         self._at = time.monotonic()
+        self._limit: RateLimited | None = None
+
+    def hold(self, limit: RateLimited) -> None:
+        self._limit = limit
+
+    def check(self) -> None:
+        """Raises RateLimited while a limit lasts."""
+        if self._limit is not None and self._limit.until > time.time():
+            raise RateLimited(str(self._limit), self._limit.until)
 
     async def __aenter__(self) -> None:
         await self._turn.acquire()

@@ -29,7 +29,8 @@ _SECRETS = re.compile(
     r"|github_pat_[A-Za-z0-9_]{30,}"
     r"|sk-ant-[A-Za-z0-9_-]{20,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
-    r"|\bxox[abeoprs]-[A-Za-z0-9-]{20,}"
+    r"|\bxox[abeoprs]-[A-Za-z0-9-]{20,}|\be2b_[0-9a-f]{40}|\bAIza[0-9A-Za-z_-]{35}"
+    r"|\bnpm_[A-Za-z0-9]{36}|\b[rs]k_live_[A-Za-z0-9]{20,}"
     r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[\s\S]{0,8000}?(?:-----END [A-Z ]{0,20}KEY-----|\Z)"
 )
 

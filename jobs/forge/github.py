@@ -28,6 +28,7 @@ from jobs.forge.errors import (
     GitHubUnreachable,
     Missing,
     NotGranted,
+    RateLimited,
     Uninstalled,
     ValidationRefused,
 )
@@ -91,14 +92,8 @@ class GitHub:
     async def bot(self) -> Bot:
         """The account that we act as. Raises AppRefused, GitHubUnreachable."""
         if self._bot is None:
-            login = f"{(await self.registered()).slug}[bot]"
-            # Public knowledge, and no route that takes the App's signature: asked without one.
-            anybody, path = self.connections.anybody(), f"/users/{quote(login)}"
-            account = await self._ask(
-                anybody, answers.Account, "GET", path, what="find our account"
-            )
-            email = f"{account.id}+{login}@{self.settings.noreply}"
-            self._bot = Bot(account.id, login, email)
+            # Public knowledge, and no route that takes the App's own signature.
+            self._bot = await self._account(self.connections.anybody())
         return self._bot
 
     async def repository(self, installation_id: int, repository_id: int, name: str) -> "Forge":
@@ -106,8 +101,18 @@ class GitHub:
 
         Raises Suspended, Uninstalled, NotGranted, AppRefused, RateLimited, GitHubUnreachable.
         """
-        await self.tokens.token(installation_id, repository_id)
-        return Forge(self, installation_id, repository_id, name, await self.bot())
+        key = (installation_id, repository_id)
+        await self.tokens.token(*key)
+        if self._bot is None:
+            # With a token, because without one GitHub allows an address 60 requests an hour.
+            self._bot = await self._account(self.connections.installation(self.tokens, *key))
+        return Forge(self, *key, name, self._bot)
+
+    async def _account(self, client: Client) -> Bot:
+        login = f"{(await self.registered()).slug}[bot]"
+        path = f"/users/{quote(login)}"
+        account = await self._ask(client, answers.Account, "GET", path, what="find our account")
+        return Bot(account.id, login, f"{account.id}+{login}@{self.settings.noreply}")
 
     def writer(self, installation_id: int) -> Writer:
         return self._writers.setdefault(installation_id, Writer())
@@ -326,7 +331,7 @@ class Forge:
             "name": name,
             "external_id": external_id,
             "status": status,
-            "output": {"title": title, "summary": summary, "text": text},
+            "output": {"title": title, "summary": summary, **({"text": text} if text else {})},
         }
         if conclusion is not None:
             content["conclusion"] = conclusion
@@ -477,12 +482,16 @@ class Forge:
         return await patiently(lambda: send(self._client, method, url, **more))
 
     async def _write(self, method: str, path: str, json: Any, what: str) -> httpx.Response:
+        url = f"/repos/{self.name}{path}"
         async with self._writer:
+            self._writer.check()
             if self._guard is not None:
                 await self._guard()
-            return await send(
-                self._client, method, f"/repos/{self.name}{path}", json=json, what=what
-            )
+            try:
+                return await send(self._client, method, url, json=json, what=what)
+            except RateLimited as limit:
+                self._writer.hold(limit)
+                raise
 
     async def _repeatable(self, method: str, path: str, json: Any, what: str) -> httpx.Response:
         """A write that does the same when it is done twice."""

@@ -4,6 +4,7 @@ All of it follows from the Job alone: a worker that takes over shows the same ag
 comments, pull request and check runs.
 """
 
+import asyncio
 import time
 from datetime import UTC, datetime
 
@@ -36,6 +37,7 @@ class Report:
     def __init__(self, forge: Forge, bot: Bot, public_url: str | None, guard: Guard) -> None:
         self._forge = forge.guarded(guard)
         self._public_url = public_url
+        self._showing = asyncio.Lock()
         self._state: object = None  # that GitHub shows
         self._at = 0.0  # when it was last written to, monotonic
         self._standing: dict[str, object] = {}  # what each place says now
@@ -48,6 +50,10 @@ class Report:
         While the job runs, an outage or a rate limit only delays, and the next call catches up. At
         its end they are raised, because nobody would come back.
         """
+        async with self._showing:  # else an older rendering could arrive after a newer one
+            return await self._show(job)
+
+    async def _show(self, job: Job) -> list[Checked]:
         state = (job.state, job.commits, job.pull, job.digest, job.cancelled_by)
         if state == self._state and time.monotonic() - self._at < self._interval(job):
             return []

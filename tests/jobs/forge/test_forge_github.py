@@ -56,6 +56,12 @@ async def test_the_bot_is_known_by_its_account(github: GitHub, world: World) -> 
     assert (await github.registered()).permissions["checks"] == "write"
 
 
+async def test_without_a_bot_looked_up_before_a_repository_knows_it(
+    forge: Forge, github: GitHub
+) -> None:
+    assert forge.bot == await github.bot()
+
+
 async def test_a_repository_is_described(forge: Forge, world: World) -> None:
     facts = await forge.facts()
     assert (facts.name, facts.private, facts.default_branch) == (REPOSITORY, False, "main")
@@ -368,6 +374,20 @@ async def test_a_long_limit_is_said_with_its_end(forge: Forge, world: World) -> 
     with pytest.raises(RateLimited, match="UTC") as caught:
         await forge.facts()
     assert caught.value.until == 4_000_000_000
+
+
+async def test_a_limit_holds_for_all_writes_of_the_installation(
+    forge: Forge, github: GitHub, world: World
+) -> None:
+    issue = issue_in(world)
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "4000000000"}
+    world.faults.add("POST", "/comments$", status=403, headers=headers)
+    with pytest.raises(RateLimited):
+        await forge.comment(issue.number, "job:j1", "x")
+    other = await forge_of(github, world)
+    with pytest.raises(RateLimited):
+        await other.comment(issue.number, "job:j2", "x")
+    assert comments_on(world, issue.number) == []
 
 
 async def test_a_token_that_ended_is_replaced(forge: Forge, world: World) -> None:

@@ -411,7 +411,7 @@ def test_verdicts() -> None:
     ],
 )
 def test_what_counts_as_a_test(command: str, tests: bool) -> None:
-    assert proof.is_test(Story().job, command) is tests
+    assert proof.is_test(command) is tests
 
 
 # ── hostile and huge ──────────────────────────────────────────────────────────────────────────────
