@@ -157,26 +157,31 @@ class Scene:
                     break
         return job
 
+    async def job_until(self, job_id: str, state: str) -> Job:
+        """The job once it is in that state."""
+        events = []
+        async with asyncio.timeout(PATIENCE):
+            async for _, event in self.house.store.follow(job_id):
+                events.append(event)
+                if (job := fold(job_id, events)).state == state:
+                    return job
+        raise AssertionError(f"{job_id} ended as {fold(job_id, events).end}")
+
     async def answers(self) -> list[str]:
         """What we wrote on the issue."""
         comments = await self.get(f"/issues/{self.issue}/comments")
         return [comment["body"] for comment in comments if comment["user"]["login"] == BOT]
 
-    async def answer(self, count: int = 1) -> str:
-        """Our last comment on the issue, once there are `count`."""
+    async def answer(self, holding: str = "") -> str:
+        """Our latest comment on the issue with these words in it, once there is one."""
+        repository = self.house.world.repository(self.repository)
 
-        def written() -> bool:
-            made = [
-                effect
-                for effect in self.house.world.effects
-                if effect.verb == "comment.create"
-                and effect.target.startswith(f"{self.repository}#{self.issue}")
-                and effect.actor == BOT
-            ]
-            return len(made) >= count
+        def written() -> str | None:
+            comments = repository.issues[self.issue].comments
+            ours = [each.body for each in comments.values() if each.author.login == BOT]
+            return next((body for body in reversed(ours) if holding in body), None)
 
-        await self.house.until(written)
-        return (await self.answers())[-1]
+        return await self.house.until(written)
 
     async def reactions(self, said: "Said") -> list[str]:
         """What we reacted to a comment with."""
