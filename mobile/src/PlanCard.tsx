@@ -3,7 +3,7 @@ import { StyleSheet, View } from 'react-native';
 
 import type { Plan } from './api/client';
 import { space } from './theme';
-import { Button, Card, Code, Heading, Words } from './ui';
+import { Button, Card, Code, Heading, Prose, Words } from './ui';
 
 type Props = { plan: Plan; busy: boolean; onAccept?: () => void };
 
@@ -11,15 +11,13 @@ export function PlanCard({ plan, busy, onAccept }: Props) {
   return (
     <Card>
       <Heading>{plan.title}</Heading>
-      <Words>{plan.summary}</Words>
-      {plan.root_cause ? <Words tone="muted">Cause: {plan.root_cause}</Words> : null}
+      <Prose>{plan.summary}</Prose>
+      {plan.root_cause ? <Prose tone="muted">{`Cause: ${plan.root_cause}`}</Prose> : null}
       <View role="list" aria-label="Steps" style={styles.steps}>
         {plan.steps.map((step, index) => (
           <View key={step.id} role="listitem" style={styles.step}>
-            <Words>
-              {index + 1}. {step.title}
-            </Words>
-            {step.intent ? <Words tone="muted">{step.intent}</Words> : null}
+            <Prose>{`${index + 1}. ${step.title}`}</Prose>
+            {step.intent ? <Prose tone="muted">{step.intent}</Prose> : null}
             {step.files.length ? <Code>{step.files.join('\n')}</Code> : null}
           </View>
         ))}
@@ -31,15 +29,14 @@ export function PlanCard({ plan, busy, onAccept }: Props) {
         </View>
       ) : null}
       {plan.risks.map((risk) => (
-        <Words key={risk} tone="warn">
-          Risk: {risk}
-        </Words>
+        <Prose key={risk} tone="warn">
+          {`Risk: ${risk}`}
+        </Prose>
       ))}
       {plan.questions.map((question) => (
-        <Words key={question.text} tone="warn">
-          {question.text}
-          {question.default ? ` (taken as: ${question.default})` : ''}
-        </Words>
+        <Prose key={question.text} tone="warn">
+          {question.text + (question.default ? ` (taken as: ${question.default})` : '')}
+        </Prose>
       ))}
       <Code>Plan {plan.digest.slice(0, 8)}</Code>
       {onAccept ? <Button label="Accept plan" busy={busy} onPress={onAccept} /> : null}

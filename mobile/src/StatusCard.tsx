@@ -1,6 +1,6 @@
 /** Where the job stands, and the pull request once there is one. */
 import type { Status } from './api/client';
-import { Badge, Card, Code, LinkButton, Problem, Words } from './ui';
+import { Badge, Card, Code, LinkButton, Problem, Prose, Words } from './ui';
 
 const SAID: Record<Status['state'], string> = {
   queued: 'Waiting for a worker',
@@ -34,7 +34,7 @@ export function StatusCard({ status, pullRequest }: Props) {
         {status.repository}
         {status.issue ? `#${status.issue}` : ''}
       </Words>
-      <Words tone="muted">{status.text}</Words>
+      <Prose tone="muted">{status.text}</Prose>
       {status.state === 'running' && status.step > 0 ? (
         <Words>
           Step {status.step} of {steps}
@@ -45,7 +45,7 @@ export function StatusCard({ status, pullRequest }: Props) {
       ) : null}
       {status.branch ? <Code>{status.branch}</Code> : null}
       {status.error ? <Problem>{status.error}</Problem> : null}
-      {status.summary && !status.error ? <Words>{status.summary}</Words> : null}
+      {status.summary && !status.error ? <Prose>{status.summary}</Prose> : null}
       {pullRequest ? (
         <>
           <Code>{pullRequest}</Code>

@@ -22,11 +22,11 @@ export function Card({ children }: { children: ReactNode }) {
   );
 }
 
-export function Heading({ children }: { children: ReactNode }) {
+export function Heading({ children }: { children: string }) {
   const theme = useTheme();
   return (
     <Text role="heading" aria-level={2} style={[styles.heading, { color: theme.text }]}>
-      {children}
+      {children.replaceAll('`', '')}
     </Text>
   );
 }
@@ -39,6 +39,23 @@ export function Words({ children, tone = 'text' }: { children: ReactNode; tone?:
     <Text selectable style={[styles.words, { color: theme[tone] }]}>
       {children}
     </Text>
+  );
+}
+
+/** Text in which `code` is set as code; no other Markdown is read. */
+export function Prose({ children, tone = 'text' }: { children: string; tone?: Tone }) {
+  return (
+    <Words tone={tone}>
+      {children.split(/`([^`]+)`/).map((part, index) =>
+        index % 2 ? (
+          <Text key={index} style={styles.inlineCode}>
+            {part}
+          </Text>
+        ) : (
+          part
+        ),
+      )}
+    </Words>
   );
 }
 
@@ -142,6 +159,7 @@ const styles = StyleSheet.create({
   card: { borderRadius: 12, borderWidth: 1, gap: space.medium, padding: space.medium },
   heading: { fontSize: 20, fontWeight: '600' },
   words: { fontSize: 16, lineHeight: 24 },
+  inlineCode: { fontFamily: 'monospace', fontSize: 14 },
   code: { fontFamily: 'monospace', fontSize: 14, lineHeight: 20 },
   problem: { borderLeftWidth: 4, paddingLeft: space.medium, paddingVertical: space.small },
   button: {

@@ -24,6 +24,7 @@ export default function Screen() {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
   const shown = useRef<AbortController | null>(null);
+  const page = useRef<ScrollView>(null);
 
   useEffect(() => {
     const controller = new AbortController();
@@ -61,6 +62,7 @@ export default function Screen() {
   async function handleAcceptPlan() {
     const signal = shown.current?.signal;
     if (!api || !status?.plan || !signal) return;
+    page.current?.scrollTo({ y: 0 }); // what happens now shows at the top
     setBusy(true);
     setProblem('');
     try {
@@ -86,7 +88,11 @@ export default function Screen() {
   if (!ready) return null;
   return (
     <KeyboardAvoidingView behavior={Platform.OS === 'ios' ? 'padding' : undefined} style={styles.all}>
-      <ScrollView contentContainerStyle={styles.page} keyboardShouldPersistTaps="handled">
+      <ScrollView
+        ref={page}
+        contentContainerStyle={styles.page}
+        keyboardShouldPersistTaps="handled"
+      >
         {api ? null : <SignIn onSignIn={signIn} />}
         {api && !job ? <WishForm busy={busy} onAsk={handleAsk} /> : null}
         {api && job && status ? (
