@@ -1,11 +1,16 @@
 """A served world per test, and the clients that look at it."""
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,9 +42,55 @@ class Receiver:
         return Response(status_code=self.status)
 
 
+class Client:
+    """The API as whoever is named: a person's login, "app" or "installation"."""
+
+    def __init__(self, world: World, http: httpx.AsyncClient) -> None:
+        self._world, self._http = world, http
+        self._installation = ""
+
+    def jwt(self, **claims: Any) -> str:
+        moment = int(time.time())
+        standard = {"iat": moment - 60, "exp": moment + 540, "iss": self._world.client_id}
+        return jwt.encode(standard | claims, self._world.private_key, algorithm="RS256")
+
+    async def mint(self, **body: Any) -> dict[str, Any]:
+        path = f"/app/installations/{self._world.installation_id}/access_tokens"
+        answer = await self("POST", path, "app", json=body)
+        assert answer.status_code == 201, answer.text
+        minted: dict[str, Any] = answer.json()
+        return minted
+
+    async def __call__(
+        self, method: str, path: str, who: str = "maya", *, json: Any = None, **headers: str
+    ) -> httpx.Response:
+        """`who` may also be a token itself, or "" for nobody."""
+        if who == "app":
+            token = self.jwt()
+        elif who == "installation":
+            self._installation = self._installation or (await self.mint())["token"]
+            token = self._installation
+        else:
+            token = self._world.users.get(who, who)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            given["Authorization"] = f"Bearer {token}"
+        return await self._http.request(method, path, json=json, headers=given)
+
+
+@pytest.fixture(scope="session")
+def key() -> str:
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return made.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path / "github")
+async def world(tmp_path: Path, key: str) -> AsyncIterator[World]:
+    made = World(tmp_path / "github", private_key=key)
     made.add_repository(REPOSITORY, FILES)
     async with serve(app(made)) as url:
         made.base_url = url
@@ -56,10 +107,11 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def maya(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    """The API as maya, who may write."""
-    async with httpx.AsyncClient(
-        base_url=world.base_url + "/api/v3",
-        headers={"Authorization": f"Bearer {world.users['maya']}"},
-    ) as client:
+async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=world.base_url, timeout=20) as client:
         yield client
+
+
+@pytest.fixture
+async def api(world: World, http: httpx.AsyncClient) -> Client:
+    return Client(world, http)

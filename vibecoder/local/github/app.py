@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from vibecoder.local.github import git_http
+from vibecoder.local.github import admin, git_http, pages
+from vibecoder.local.github.faults import strike
 from vibecoder.local.github.problems import NotFound
-from vibecoder.local.github.rest import apps, call, checks, gitdata, issues, pulls, repos, users
+from vibecoder.local.github.rest import (
+    apps,
+    call,
+    checks,
+    gitdata,
+    issues,
+    pulls,
+    repos,
+    tokens,
+    users,
+)
 from vibecoder.local.github.world import World
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-RESOURCES = (apps, users, repos, gitdata, issues, pulls, checks)  # importing them declares routes
+RESOURCES = (
+    apps,
+    tokens,
+    users,
+    repos,
+    gitdata,
+    issues,
+    pulls,
+    checks,
+)  # importing them declares routes
 API_ROOT = "/api/v3"
+ADMIN_ROOT = "/_admin"
 # First parts of paths that are the API's when there is no /api/v3 before them.
 API_WORDS = {
-    "app", "app-manifests", "applications", "apps", "installation", "meta", "orgs", "rate_limit",
+    "app", "app-manifests", "applications", "installation", "meta", "orgs", "rate_limit",
     "repos", "repositories", "search", "user", "users", "zen",
 }  # fmt: skip
 
@@ -46,6 +70,17 @@ def _rest(world: World) -> Starlette:
     return Starlette(routes=routes, exception_handlers={404: missing, 405: missing})
 
 
+def _from_elsewhere(scope: Scope) -> bool:
+    """Whether another site's page sends a form here, where that is not the way of things."""
+    if scope["method"] in ("GET", "HEAD") or scope["path"].startswith("/login/oauth/"):
+        return False
+    if scope["path"].endswith("/settings/apps/new"):
+        return False  # manifests come from the page of whoever registers an App
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+
+
 class GitHub:
     """Sends each request where it belongs, after the faults that wait for it."""
 
@@ -53,6 +88,8 @@ class GitHub:
         self._world = world
         self._rest = _rest(world)
         self._git = git_http.GitHttp(world)
+        self._pages = pages.pages(world)
+        self._admin = admin.admin(world)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,14 +104,39 @@ class GitHub:
             scope["api_root"] = API_ROOT
             scope["path"] = path
             scope["raw_path"] = path.encode()
-        await self._answer(scope, receive, send)
+        fault = None
+        if not path.startswith(ADMIN_ROOT):
+            fault = self._world.faults.take(scope["method"], path)
+        if fault is None:
+            await self._answer(scope, receive, send)
+        else:
+            await strike(fault, lambda receive, send: self._answer(scope, receive, send),
+                         receive, send)  # fmt: skip
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One of the five apps."""
         path: str = scope["path"]
         if git_http.matches(path):
             await self._git(scope, receive, send)
-        else:
+        elif "api_root" in scope or self._is_api(scope):
             await self._rest(scope, receive, send)
+        elif _from_elsewhere(scope):
+            await PlainTextResponse("Forms of other sites are refused.", 403)(scope, receive, send)
+        elif path.startswith(ADMIN_ROOT):
+            scope["path"] = path.removeprefix(ADMIN_ROOT) or "/"
+            scope["raw_path"] = scope["path"].encode()
+            await self._admin(scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    @staticmethod
+    def _is_api(scope: Scope) -> bool:
+        """Whether a path without /api/v3 is the API's: by its first part, or, where pages have
+        the same path, because no HTML is wanted."""
+        first = scope["path"].split("/")[1]
+        if scope["path"] == "/" or re.fullmatch(r"/apps/[^/]+", scope["path"]):
+            return "text/html" not in Headers(scope=scope).get("accept", "")
+        return first in API_WORDS
 
     async def _live(self, receive: Receive, send: Send) -> None:
         courier: asyncio.Task[None] | None = None

@@ -218,12 +218,22 @@ def mint_user_token(world: World, app: App | None, account: Account, *, browser:
     return _keep(world, token)
 
 
-def mint_refresh_token(world: World, app: App, account: Account) -> Token:
-    """A refresh token (`ghr_`), good for one use."""
+def mint_pair(world: World, app: App, account: Account) -> tuple[Token, Token]:
+    """A user token and the refresh token (`ghr_`) that replaces both, once."""
+    token = mint_user_token(world, app, account, browser=False)
     expires = now() + REFRESH_TOKEN_LIFE
-    return _keep(
+    refresh = _keep(
         world, Token(world.next_id(), _random("ghr_", 76), "refresh", app, expires, account=account)
     )
+    token.pair, refresh.pair = refresh, token
+    return token, refresh
+
+
+def revoke(world: World, token: Token) -> None:
+    """Ends a token, and its pair."""
+    world.tokens.pop(token.text, None)
+    if token.pair is not None:
+        world.tokens.pop(token.pair.text, None)
 
 
 def granted(world: World, token: Token, repository: Repository) -> bool:

@@ -1,7 +1,14 @@
 """Faults that tests inject: slow, failing and cut answers, lost and doubled deliveries."""
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -77,3 +84,46 @@ class Faults:
 
     def clear(self) -> None:
         self.waiting.clear()
+
+
+async def strike(
+    fault: Fault, answer: Callable[[Receive, Send], Awaitable[None]], receive: Receive, send: Send
+) -> None:
+    """Lets a fault happen to a request whose true answer `answer` would give."""
+    if fault.delay:
+        await asyncio.sleep(fault.delay)
+    if fault.cut is not None:
+        await answer(receive, _cut(send, fault.cut))
+        return
+    if fault.late:
+        await answer(receive, _nowhere)
+    if fault.status is None and not fault.late:
+        await answer(receive, send)
+        return
+    body = fault.body.encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body))}
+    headers |= {name.lower(): value for name, value in fault.headers.items()}
+    listed = [(name.encode(), value.encode()) for name, value in headers.items()]
+    status = fault.status or 502
+    await send({"type": "http.response.start", "status": status, "headers": listed})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _nowhere(message: Message) -> None:
+    """Takes what a client will never see."""
+
+
+def _cut(send: Send, length: int) -> Send:
+    """Sends the first `length` bytes of a body; the server hangs up when no more comes."""
+    left = length
+
+    async def shortened(message: Message) -> None:
+        nonlocal left
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif left > 0:
+            body = message.get("body", b"")[:left]
+            left -= len(body)
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    return shortened

@@ -92,6 +92,7 @@ class Token:
     # The seeded people's tokens stand for their browser: what they write is not marked as
     # written through the App, as it is with a token that somebody got by signing in to it.
     browser: bool = False
+    pair: "Token | None" = None  # a user token's refresh token, and the other way round
     created_at: datetime = field(default_factory=now)
 
 

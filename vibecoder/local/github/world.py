@@ -60,8 +60,8 @@ LABELS = (
 class World:
     """Everything this GitHub knows; the git objects are in bare repositories under `folder`.
 
-    One App is registered. It is installed on the owner of the first repository that is added;
-    further owners get installations of their own. Three people exist: maya, who may write to
+    One App is registered, with `private_key` (PEM) or a new key. It is installed on the owner of
+    the first repository that is added; further owners get installations of their own. Three people exist: maya, who may write to
     every added repository, rob, who may read, and sam, a stranger.
     """
 
@@ -72,6 +72,7 @@ class World:
         slug: str = "cloud-vibecoder",
         permissions: Permissions | None = None,
         events: tuple[str, ...] = EVENTS,
+        private_key: str | None = None,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +97,7 @@ class World:
             owner=github,
             permissions=permissions or dict(PERMISSIONS),
             events=events,
+            private_key=private_key,
         )
         self._installation = self.install(self.app, None)
         for login in ("maya", "rob", "sam"):
@@ -185,17 +187,10 @@ class World:
         owner: Account,
         permissions: Permissions,
         events: tuple[str, ...],
+        private_key: str | None = None,
     ) -> App:
-        """Registers an App with a new key, secrets and bot account."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        """Registers an App with new secrets, a bot account and, where none is given, a new key."""
+        private, public = _key_pair(private_key)
         app = App(
             id=self.next_id(),
             slug=slug,
@@ -204,8 +199,8 @@ class World:
             bot=self.create_account(f"{slug}[bot]", kind="Bot"),
             client_id="Iv23li" + secrets.token_hex(7),
             client_secret=secrets.token_hex(20),
-            private_key=private.decode(),
-            public_key=public.decode(),
+            private_key=private,
+            public_key=public,
             webhook_secret=secrets.token_hex(20),
             permissions=permissions,
             events=events,
@@ -363,3 +358,21 @@ class World:
         """The address that GitHub attributes commits by; each host has its own domain for it."""
         host = urlsplit(self.base_url).hostname
         return f"{account.id}+{account.login}@users.noreply.{host}"
+
+
+def _key_pair(private_key: str | None) -> tuple[str, str]:
+    """Private and public key as PEM; making a new one takes a good part of a second."""
+    key = (
+        serialization.load_pem_private_key(private_key.encode(), None)
+        if private_key
+        else rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private.decode(), public.decode()

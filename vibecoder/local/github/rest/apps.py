@@ -5,7 +5,7 @@ from typing import Any
 
 from vibecoder.local.github import auth, hooks
 from vibecoder.local.github.problems import Forbidden, Invalid, NotFound
-from vibecoder.local.github.records import Delivery, Installation, stamp
+from vibecoder.local.github.records import App, Delivery, Installation, stamp
 from vibecoder.local.github.rest.call import Answer, Call, route
 from vibecoder.local.github.shapes import accounts, repositories
 from vibecoder.local.github.shapes.site import Json
@@ -257,10 +257,9 @@ def redeliver(call: Call) -> Answer:
 @route("POST", "/app-manifests/{code}/conversions")
 def convert_manifest(call: Call) -> Answer:
     """Hands over a new App's secrets, once, for the code that the form page gave."""
-    code = call.world.codes.pop(call.params["code"], None)
-    if code is None or "app" not in code:
+    app = call.world.codes.pop(call.params["code"], None)
+    if not isinstance(app, App):
         raise NotFound
-    app = code["app"]
     secrets: dict[str, Any] = {
         "client_secret": app.client_secret,
         "webhook_secret": app.webhook_secret,

@@ -1,0 +1,157 @@
+"""Signing in with GitHub (web flow with PKCE), and registering an App from a manifest.
+
+Sources: docs.github.com "Generating a user access token for a GitHub App", "Refreshing user access
+tokens", "Registering a GitHub App from a manifest".
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from vibecoder.local.github import auth, hooks
+from vibecoder.local.github.records import Account, App, Token, now
+from vibecoder.local.github.world import World
+
+CODE_LIFE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a code stands for."""
+
+    app: App
+    account: Account
+    redirect_uri: str
+    challenge: str  # of PKCE; empty where the client sent none
+    made_at: datetime
+
+
+def with_query(url: str, **values: str) -> str:
+    """The address with values added to its query."""
+    parts = urlsplit(url)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), *values.items()]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def app_of(world: World, client_id: str) -> App | None:
+    return next((app for app in world.apps.values() if app.client_id == client_id), None)
+
+
+def redirect_of(app: App, asked: str) -> str | None:
+    """The redirect address, which must be a callback URL exactly; without any, all are good."""
+    if not app.callback_urls:
+        return asked or None
+    if not asked:
+        return app.callback_urls[0]
+    return asked if asked in app.callback_urls else None
+
+
+def approve(
+    world: World, app: App, account: Account, redirect_uri: str, state: str, challenge: str
+) -> Response:
+    """Sends the browser back with a code."""
+    code = secrets.token_hex(10)
+    world.codes[code] = Grant(app, account, redirect_uri, challenge, now())
+    values = {"code": code} | ({"state": state} if state else {})
+    return RedirectResponse(with_query(redirect_uri, **values), 302)
+
+
+async def access_token(world: World, request: Request) -> Response:
+    """POST /login/oauth/access_token. Errors come with status 200, as from GitHub."""
+    given = await _fields(request)
+    answer = _exchange(world, given)
+    if "json" in request.headers.get("accept", ""):
+        return JSONResponse(answer)
+    return Response(urlencode(answer), media_type="application/x-www-form-urlencoded")
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    fields = dict(request.query_params)
+    raw = await request.body()
+    if raw.lstrip().startswith(b"{"):
+        body = json.loads(raw)
+        return fields | {str(key): str(value) for key, value in body.items()}
+    return fields | dict(parse_qsl(raw.decode(errors="replace")))
+
+
+def _error(code: str, words: str) -> dict[str, Any]:
+    docs = "https://docs.github.com/apps/oauth-apps/maintaining-oauth-apps"
+    return {"error": code, "error_description": words, "error_uri": docs}
+
+
+def _exchange(world: World, given: dict[str, str]) -> dict[str, Any]:
+    app = app_of(world, given.get("client_id", ""))
+    if app is None or not secrets.compare_digest(
+        app.client_secret.encode(), given.get("client_secret", "").encode()
+    ):
+        return _error(
+            "incorrect_client_credentials",
+            "The client_id and/or client_secret passed are incorrect.",
+        )
+    if given.get("grant_type") == "refresh_token":
+        old = world.tokens.get(given.get("refresh_token", ""))
+        if old is None or old.kind != "refresh" or old.app is not app or old.account is None:
+            return _error("bad_refresh_token", "The refresh token passed is incorrect or expired.")
+        auth.revoke(world, old)
+        return _pair(*auth.mint_pair(world, app, old.account))
+    grant = world.codes.pop(given.get("code", ""), None)
+    if not isinstance(grant, Grant) or grant.app is not app or now() - grant.made_at > CODE_LIFE:
+        return _error("bad_verification_code", "The code passed is incorrect or expired.")
+    if given.get("redirect_uri", grant.redirect_uri) != grant.redirect_uri:
+        return _error(
+            "redirect_uri_mismatch",
+            "The redirect_uri MUST match the registered callback URL for this application.",
+        )
+    if grant.challenge:
+        digest = hashlib.sha256(given.get("code_verifier", "").encode()).digest()
+        if base64.urlsafe_b64encode(digest).decode().rstrip("=") != grant.challenge:
+            return _error("bad_verification_code", "The code passed is incorrect or expired.")
+    return _pair(*auth.mint_pair(world, app, grant.account))
+
+
+def _pair(token: Token, refresh: Token) -> dict[str, Any]:
+    return {
+        "access_token": token.text,
+        "expires_in": int(auth.USER_TOKEN_LIFE.total_seconds()),
+        "refresh_token": refresh.text,
+        "refresh_token_expires_in": int(auth.REFRESH_TOKEN_LIFE.total_seconds()),
+        "scope": "",
+        "token_type": "bearer",
+    }
+
+
+def register(world: World, manifest: dict[str, Any], owner: Account) -> str:
+    """Registers an App from a manifest and returns the code to convert. Raises ValueError."""
+    name = str(manifest.get("name") or "").strip()
+    if not name or len(name) > 34:
+        raise ValueError("The name must have 1 to 34 characters.")
+    if not manifest.get("url"):
+        raise ValueError("The manifest needs a url.")
+    slug = "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())
+    if any(app.slug == slug for app in world.apps.values()):
+        raise ValueError(f"The name {name} is already taken.")
+    app = world.register_app(
+        slug=slug,
+        name=name,
+        owner=owner,
+        permissions={"metadata": "read"} | dict(manifest.get("default_permissions") or {}),
+        events=tuple(manifest.get("default_events") or ()),
+    )
+    app.url = str(manifest["url"])
+    app.description = str(manifest.get("description") or "")
+    app.callback_urls = tuple(manifest.get("callback_urls") or ())
+    app.setup_url = str(manifest.get("setup_url") or "")
+    app.hook_url = str((manifest.get("hook_attributes") or {}).get("url") or "")
+    if app.hook_url:
+        hooks.ping(world, app)
+    code = secrets.token_hex(20)
+    world.codes[code] = app
+    return code
