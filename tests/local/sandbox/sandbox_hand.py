@@ -1,7 +1,6 @@
 """What the sandbox tests share: a server in a thread of its own, and ways to make sandboxes."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from e2b import AsyncSandbox, Sandbox
 
 from vibecoder.local.sandbox.app import app
 from vibecoder.local.sandbox.probe import Isolation
 from vibecoder.local.sandbox.toolchain import Toolchain
+from vibecoder.local.serve import serve
 
 API_KEY = "e2b_" + "5a" * 20
 
@@ -32,23 +31,6 @@ class Server:
         return {"api_key": API_KEY, "api_url": self.url, "sandbox_url": self.url}
 
 
-@asynccontextmanager
-async def serving(made: Any) -> AsyncIterator[str]:
-    config = uvicorn.Config(
-        made, log_level="warning", access_log=False, timeout_keep_alive=620, lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        async with made.router.lifespan_context(made):
-            task = asyncio.create_task(server.serve(sockets=[listener]))
-            try:
-                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            finally:
-                server.should_exit = server.force_exit = True
-                await task
-
-
 @contextmanager
 def running(
     folder: Path, toolchain: Toolchain, isolation: Isolation, **more: Any
@@ -60,7 +42,7 @@ def running(
 
     async def main() -> None:
         made = app(folder, api_key=API_KEY, toolchain=toolchain, isolation=isolation, **more)
-        async with serving(made) as url:
+        async with serve(made) as url:
             started.append(Server(url, folder, asyncio.get_running_loop()))
             up.set()
             await stop.wait()

@@ -15,8 +15,9 @@ from e2b import (
     SandboxState,
     TimeoutException,
 )
-from sandbox_hand import Maker, Server, eventually, running
+from sandbox_hand import API_KEY, Maker, Server, eventually, running
 
+from vibecoder.local.sandbox.app import app
 from vibecoder.local.sandbox.errors import FolderInUse, IsolationMissing
 from vibecoder.local.sandbox.probe import Isolation
 from vibecoder.local.sandbox.toolchain import Toolchain
@@ -179,7 +180,7 @@ def test_death_is_told_to_whoever_waits(make: Maker) -> None:
     killer.join()
 
 
-def test_a_restart_sweeps_what_a_killed_server_left(
+async def test_a_restart_sweeps_what_a_killed_server_left(
     state: Path, toolchain: Toolchain, isolation: Isolation
 ) -> None:
     folder = state / "swept"
@@ -190,8 +191,10 @@ def test_a_restart_sweeps_what_a_killed_server_left(
         assert not left.exists()
         assert (folder / "boxes" / "not-ours").exists()
         sandbox = Sandbox.create(timeout=60, **server.options)
-        with pytest.raises(FolderInUse), running(folder, toolchain, isolation):
-            pass
+        second = app(folder, api_key=API_KEY, toolchain=toolchain, isolation=isolation)
+        with pytest.raises(FolderInUse):
+            async with second.router.lifespan_context(second):
+                pass
         assert sandbox.is_running()
     assert not (folder / "boxes" / sandbox.sandbox_id).exists()
 

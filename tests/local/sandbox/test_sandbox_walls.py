@@ -184,7 +184,7 @@ def test_a_deep_and_unreadable_tree_is_removed(server: Server, make: Maker) -> N
     sandbox = make()
     python(
         sandbox,
-        "import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\n",
+        "import os\nfor _ in range(1100):\n    os.mkdir('d'); os.chdir('d')\n",
     )
     sandbox.commands.run("mkdir -p closed/in && chmod 0 closed/in closed")
     sandbox.kill()

@@ -92,8 +92,11 @@ def rlimits(grouped: bool) -> dict[str, int]:
         "RLIMIT_CORE": 0,
         "RLIMIT_NOFILE": OPEN_FILES,
         "RLIMIT_FSIZE": LARGEST_FILE,
-        "RLIMIT_NPROC": PROCESSES,
     }
+    release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    if os.geteuid() == 0 or release >= (5, 14):
+        # Before, the kernel counted all processes of the user, those outside as well.
+        limits["RLIMIT_NPROC"] = PROCESSES
     return limits if grouped else limits | {"RLIMIT_AS": ADDRESS_SPACE}
 
 

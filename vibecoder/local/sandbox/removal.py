@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def remove_folder(folder: Path) -> None:
-    """No depth is too deep and none is slow: folders are moved up beside `folder` before they are
-    emptied (rm and shutil.rmtree need quadratic time or recursion for a tree 10,000 deep).
+    """No depth is too deep: folders are moved up beside `folder` before they are emptied, where
+    shutil.rmtree would recurse. And none is closed: their owner's modes are changed on the way.
 
     Follows no links. Nothing may still run in there.
     """
