@@ -165,7 +165,7 @@ async def patiently(attempt: Callable[[], Awaitable[R]]) -> R:
         return await attempt()  # tenacity awaits coroutine functions only
 
     waits = AsyncRetrying(
-        retry=retry_if_exception_type((GitHubUnreachable, RateLimited)),
+        retry=retry_if_exception_type(GitHubUnreachable),
         wait=_wait,
         stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(PATIENCE),
         reraise=True,

@@ -85,7 +85,6 @@ _URL = re.compile(
 _AT = re.compile(r"@(?=[A-Za-z0-9])")
 _NUMBER = re.compile(r"#(?=\d)")
 _GH = re.compile(r"(?i)\b(gh)-(?=\d)")
-_COMMAND = re.compile(r"(?m)^(\s*)/(?=[A-Za-z])")
 _SKIP = re.compile(r"(?i)\[(skip ci|ci skip|no ci|skip actions|actions skip)\]")  # stops CI
 
 
@@ -107,7 +106,7 @@ def plain_lines(text: str, limit: int) -> str:
 def _plain(text: str) -> str:
     text = re.sub(r"(?i)\bhttps?://", "", text)  # a bare address of an issue is a reference too
     text = _NUMBER.sub("no. ", _AT.sub("@ ", _SKIP.sub(r"(\1)", text)))
-    return _COMMAND.sub(r"\1 ", _GH.sub(r"\1 ", text))
+    return _GH.sub(r"\1 ", text)
 
 
 # ── Markdown ──────────────────────────────────────────────────────────────────────────────────────

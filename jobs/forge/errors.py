@@ -10,8 +10,8 @@ ForgeError
 │   ├── RepositoryTooLarge      more bytes or files than one job may take
 │   └── PushRefused             the repository did not take the push; `kind` says why
 └── GitHubError                 GitHub's REST API did not do what was asked
-    ├── GitHubUnreachable       network, overload or an outage outlasted our patience
-    ├── RateLimited             we asked too much; `until` says when to come back
+    ├── GitHubUnreachable       network, overload or an outage outlasted our patience: try later
+    │   └── RateLimited         we asked too much; `until` says when to come back
     ├── AppRefused              the App's id or private key is not accepted: the operator's matter
     ├── Suspended               the account suspended the installation
     ├── Uninstalled             the App is not (any more) installed on the repository
@@ -89,7 +89,7 @@ class GitHubUnreachable(GitHubError):
     """The network, an overload or an outage outlasted our patience. Later may work."""
 
 
-class RateLimited(GitHubError):
+class RateLimited(GitHubUnreachable):
     """We asked too much. `until`: seconds since the epoch when GitHub listens again."""
 
     def __init__(self, message: str, until: float) -> None:

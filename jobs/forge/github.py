@@ -516,8 +516,8 @@ class Forge:
                     return found
             try:
                 return read(model, await self._write("POST", path, json, what))
-            except GitHubUnreachable:
-                unclear = True
+            except GitHubUnreachable as error:
+                unclear = unclear or not isinstance(error, RateLimited)  # which is a clear no
                 raise
 
         return await patiently(attempt)

@@ -12,7 +12,7 @@ import structlog
 
 from jobs.events import Checked
 from jobs.forge import proof, render
-from jobs.forge.errors import GitHubUnreachable, Locked, Missing, RateLimited
+from jobs.forge.errors import GitHubUnreachable, Locked, Missing
 from jobs.forge.facts import Bot, Conclusion, Guard
 from jobs.forge.github import Forge
 from jobs.forge.pieces import watch_url
@@ -63,7 +63,7 @@ class Report:
             await self._describe(job)
             await self._check(job, new)
             self._state = state
-        except (GitHubUnreachable, RateLimited) as error:
+        except GitHubUnreachable as error:
             if job.ended:
                 raise
             log.warning("report_behind", job=job.id, why=str(error))
