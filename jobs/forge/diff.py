@@ -6,8 +6,10 @@ from io import BytesIO
 
 from dulwich.diff_tree import tree_changes
 from dulwich.object_store import BaseObjectStore
-from dulwich.objects import ObjectID
+from dulwich.objects import ObjectID, TreeEntry
 from dulwich.patch import write_object_diff
+
+from jobs.forge.intake import readable
 
 _MAX_BLOB = 200_000  # bytes of a file whose diff is worth the time
 _MAX_WORK = 4_000_000  # lines times lines; a second of difflib at worst
@@ -43,8 +45,7 @@ def unified(store: BaseObjectStore, old: ObjectID, new: ObjectID, max_bytes: int
     out = BytesIO()
     left_out: list[str] = []
     for change in tree_changes(store, old, new):
-        before = (change.old.path, change.old.mode, change.old.sha) if change.old else _NONE
-        after = (change.new.path, change.new.mode, change.new.sha) if change.new else _NONE
+        before, after = _side(change.old), _side(change.new)
         path = after[0] or before[0] or b""
         text = BytesIO()
         if out.tell() < max_bytes and _fits(store, before[2]) and _fits(store, after[2]):
@@ -52,7 +53,7 @@ def unified(store: BaseObjectStore, old: ObjectID, new: ObjectID, max_bytes: int
         if text.tell() and out.tell() + text.tell() <= max_bytes:
             out.write(text.getvalue())
         else:
-            left_out.append(path.decode("utf-8", "backslashreplace"))
+            left_out.append(path.decode())
     words = out.getvalue().decode("utf-8", "replace")
     if left_out:
         names = ", ".join(left_out[:10]) + (" …" if len(left_out) > 10 else "")
@@ -60,7 +61,11 @@ def unified(store: BaseObjectStore, old: ObjectID, new: ObjectID, max_bytes: int
     return words
 
 
-_NONE: tuple[bytes | None, int | None, ObjectID | None] = (None, None, None)
+def _side(entry: TreeEntry | None) -> tuple[bytes | None, int | None, ObjectID | None]:
+    if entry is None:
+        return None, None, None
+    # dulwich writes headers only of names that are UTF-8.
+    return readable(entry.path).encode(), entry.mode, entry.sha
 
 
 def _fits(store: BaseObjectStore, sha: ObjectID | None) -> bool:

@@ -66,6 +66,15 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """What the commit at the head says of itself."""
+
+    author: Person
+    message: str
+    parents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FileChange:
     """One file of a commit."""
 
@@ -153,6 +162,16 @@ class Checkout:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def head(self) -> Head:
+        """Who made the head, with which words, on top of what. None of it is to be trusted."""
+        commit = self._commit(self.head_sha)
+        name, _, email = commit.author.decode(errors="replace").rpartition(" <")
+        return Head(
+            Person(name, email.rstrip(">")),
+            commit.message.decode(errors="replace"),
+            tuple(parent.decode() for parent in commit.parents),
+        )
 
     def read(self, path: str, max_bytes: int = intake.MAX_FILE) -> bytes | None:
         """The first `max_bytes` of a file at the head, None where there is none.

@@ -269,7 +269,7 @@ def link_target(path: bytes, target: bytes) -> Refused | None:
         return _refused(path, "link", "is a symbolic link to an absolute path. Make it relative.")
     if climbs > path.count(b"/") or b".." in parts[ups:]:
         return _refused(path, "link", "is a symbolic link that leaves the repository. Remove it.")
-    if any(is_git_dir(part) for part in parts):
+    if any(is_git_dir(part) for part in parts[ups:] if part not in {b"", b"."}):
         return _refused(path, "link", "is a symbolic link into a git folder. Remove it.")
     return None
 

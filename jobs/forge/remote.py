@@ -340,6 +340,8 @@ def fetch(
                 raise _nothing(remote, name, result)
             if len(want[0]) != 40:
                 raise GitError(f"{remote.name} uses SHA-256 object names, which I cannot read.")
+            if ObjectID(want[0]) not in store:
+                raise client.unreachable("it sent another commit than was asked for")
             if name is None and sha is None:
                 raise BranchMissing(f"{remote.name} has no default branch; name one to start from.")
             return Fetched(_short(name or b""), want[0].decode(), client.received)

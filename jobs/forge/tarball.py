@@ -91,9 +91,8 @@ def read(tar: BinaryIO, listed: Iterable[Listed]) -> tuple[dict[bytes, Blob], li
                 if path in blobs:
                     raise _Odd(f"it sent {intake.show(path)} twice")
                 if member.size > MAX_FILE:
-                    refused.append(intake.too_large(path, member.size))
-                    del wanted[path]
-                    continue
+                    # No further: tarfile skips a size of exabytes block by block, even at the end.
+                    return {}, [*refused, intake.too_large(path, member.size)]
                 total += member.size
                 if total > MAX_STEP:
                     return {}, [*refused, intake.too_much(total)]

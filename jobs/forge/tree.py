@@ -1,29 +1,28 @@
 """Trees of a commit without a working copy: their entries, a changed copy, and what they ignore."""
 
-import os
 import re
 import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from typing import Any, cast
 
-from dulwich.attrs import GitAttributes, compile_gitattributes_patterns, parse_git_attributes
-from dulwich.ignore import IgnoreFilter, IgnoreFilterManager, read_ignore_patterns
+from dulwich.attrs import Pattern, compile_gitattributes_patterns, parse_git_attributes
+from dulwich.ignore import IgnoreFilter, read_ignore_patterns
 from dulwich.object_store import BaseObjectStore, MaxTreeDepthExceeded
 from dulwich.objects import ObjectID, ShaFile, Tree
 
+from jobs.forge import intake
 from jobs.forge.errors import GitError, RepositoryTooLarge
-from jobs.forge.intake import FILE, LINK, MAX_LISTED, PROGRAM, SUBMODULE
+from jobs.forge.intake import FILE, LINK, MAX_LISTED, PROGRAM, SUBMODULE, parents
 
 MAX_DEPTH = 400  # below Python's own limit of recursion, which `changed` needs
 MAX_RULES = 100_000  # bytes of one .gitignore or .gitattributes that count
 # Patterns become regular expressions, whose time on a crafted name grows with the power of their
-# wildcards: 255 characters and 4 wildcards take seconds. Patterns with more match nothing here,
-# and few of a file may have more than 2.
+# wildcards: 255 characters and 4 wildcards take seconds. Patterns with more match nothing here.
 MAX_STARS = 4
-MAX_COSTLY = 50
 RULE_SECONDS = 30.0  # for all questions to one set of rules
 
 
@@ -118,64 +117,79 @@ class TooSlow(Exception):
 Load = Callable[[bytes], bytes | None]
 
 
-class Ignored(IgnoreFilterManager):
+class Ignored:
     """What .gitignore files cover, read from blobs instead of a disk. For new files only."""
 
     def __init__(self, load: Load) -> None:
-        super().__init__("/", [], False)
         self._load = load
-        self._pruned: dict[str, bool] = {}
+        self._filters: dict[bytes, IgnoreFilter | None] = {}  # by folder
+        self._folders: dict[bytes, bool] = {}  # whether git would not even enter it
         self._deadline = time.monotonic() + RULE_SECONDS
 
     def covers(self, path: bytes) -> bool:
-        """Whether git would leave out the untracked file at `path`. Raises TooSlow."""
-        if time.monotonic() > self._deadline:
-            raise TooSlow
-        name = os.fsdecode(path)
-        at = name.find("/")
-        while at != -1:
-            if self._prunes(name[:at]):
+        """Whether git would leave out the untracked file at `path`. Raises TooSlow.
+
+        As git does, from the top down: nothing below an excluded folder is included again.
+        """
+        for folder in islice(parents(path), intake.MAX_DEPTH):
+            if folder not in self._folders:
+                self._folders[folder] = self._excluded(folder, is_folder=True)
+            if self._folders[folder]:
                 return True
-            at = name.find("/", at + 1)
-        return bool(self.is_ignored(name))
+        return path.count(b"/") <= intake.MAX_DEPTH and self._excluded(path, is_folder=False)
 
-    def _prunes(self, folder: str) -> bool:
-        if folder not in self._pruned:
-            self._pruned[folder] = self.may_prune_directory(folder + "/")
-        return self._pruned[folder]
+    def _excluded(self, path: bytes, *, is_folder: bool) -> bool:
+        """What the deepest file of rules says that knows the path, by its last line that does."""
+        for folder in reversed((b"", *parents(path))):
+            rules = self._rules_of(folder)
+            relative = path[len(folder) + 1 :] if folder else path
+            for pattern in reversed(rules.patterns) if rules else ():
+                if time.monotonic() > self._deadline:
+                    raise TooSlow
+                if pattern.matches(relative, is_folder):
+                    return pattern.is_exclude
+        return False
 
-    def _load_path(self, path: str) -> IgnoreFilter | None:
-        if path not in self._path_filters:
-            folder = os.fsencode(path)
+    def _rules_of(self, folder: bytes) -> IgnoreFilter | None:
+        if folder not in self._filters:
             data = self._load(folder + b"/.gitignore" if folder else b".gitignore")
-            self._path_filters[path] = (
-                IgnoreFilter(read_ignore_patterns(_rules(data)), False) if data else None
-            )
-        return self._path_filters[path]
-
-    def _is_dir(self, path: str) -> bool:
-        return path.endswith("/")
+            lines = read_ignore_patterns(_rules(data)) if data else ()
+            self._filters[folder] = IgnoreFilter(lines) if data else None
+        return self._filters[folder]
 
 
 class Large:
     """Which paths .gitattributes files give to Git LFS."""
 
     def __init__(self, load: Load) -> None:
-        def rules(folder: bytes) -> list[tuple[Any, Mapping[bytes, Any]]]:
-            data = load(folder + b"/.gitattributes" if folder else b".gitattributes")
-            if not data:
-                return []
-            parsed = parse_git_attributes(_rules(data))
-            return compile_gitattributes_patterns(parsed, base=folder)
-
-        self._attributes = GitAttributes(rules(b""), directory_loader=rules)
+        self._load = load
+        self._filters: dict[bytes, list[tuple[Pattern, Any]]] = {}  # by folder
         self._deadline = time.monotonic() + RULE_SECONDS
 
     def covers(self, path: bytes) -> bool:
-        """Whether `path` is kept with Git LFS. Raises TooSlow."""
-        if time.monotonic() > self._deadline:
-            raise TooSlow
-        return self._attributes.match_path(path).get(b"filter") == b"lfs"
+        """Whether `path` is kept with Git LFS: the last line that names its filter says so.
+
+        Raises TooSlow.
+        """
+        name: Any = None
+        for folder in (b"", *parents(path)):
+            if folder not in self._filters:
+                self._filters[folder] = self._read(folder)
+            for pattern, value in self._filters[folder]:
+                if time.monotonic() > self._deadline:
+                    raise TooSlow
+                if pattern.match(path):
+                    name = value
+        return bool(name == b"lfs")
+
+    def _read(self, folder: bytes) -> list[tuple[Pattern, Any]]:
+        data = self._load(folder + b"/.gitattributes" if folder else b".gitattributes")
+        lines = parse_git_attributes(_rules(data)) if data else ()
+        named = ((pattern, given) for pattern, given in lines if b"filter" in given)
+        return [
+            (pattern, given[b"filter"])
+            for pattern, given in compile_gitattributes_patterns(named, base=folder)
+        ]
 
 
 def is_pointer(data: bytes) -> bool:
@@ -188,11 +202,5 @@ def is_pointer(data: bytes) -> bool:
 
 def _rules(data: bytes) -> BytesIO:
     """The lines that regular expressions can match in a sensible time."""
-    kept: list[bytes] = []
-    costly = 0
-    for line in data[:MAX_RULES].splitlines(keepends=True):
-        stars = len(re.findall(rb"\*+", line))
-        costly += stars > 2
-        if stars <= 2 or (stars <= MAX_STARS and costly <= MAX_COSTLY):
-            kept.append(line)
-    return BytesIO(b"".join(kept))
+    lines = data[:MAX_RULES].splitlines(keepends=True)
+    return BytesIO(b"".join(x for x in lines if len(re.findall(rb"\*+", x)) <= MAX_STARS))

@@ -244,26 +244,20 @@ def save(checkout: Checkout, files: Files, message: str = "Change it") -> Commit
 
 
 def seed(bare: Path, files: dict[bytes, tuple[int, bytes]], branch: str = "main") -> str:
-    """Commits exactly these entries on a branch by git's own plumbing, without a checkout."""
-    lines = b""
+    """Commits exactly these entries on a branch by git's own import, without a checkout."""
+    ref = f"refs/heads/{branch}".encode()
+    lines = [b"commit " + ref, b"committer A <a@example.com> 1700000000 +0000", b"data 4\nseed"]
+    if ref + b"\n" in git("for-each-ref", "--format=%(refname)", cwd=bare):
+        lines.append(b"from " + ref + b"^0")
+    lines.append(b"deleteall")
     for path, (mode, data) in files.items():
-        sha = data if mode == 0o160000 else git("hash-object", "-w", "--stdin", cwd=bare, data=data)
-        lines += b"%06o %s\t%s\0" % (mode, sha.strip(), path)
-    index = {"GIT_INDEX_FILE": str(bare / "seed-index")}
-    run = ["git", "update-index", "-z", "--add", "--index-info"]
-    subprocess.run(run, cwd=bare, env=ENV | index, input=lines, check=True)
-    tree = subprocess.run(
-        ["git", "write-tree"], cwd=bare, env=ENV | index, check=True, capture_output=True
-    ).stdout.strip()
-    (bare / "seed-index").unlink()
-    head = subprocess.run(
-        ["git", "rev-parse", "-q", "--verify", f"refs/heads/{branch}"],
-        cwd=bare, env=ENV, check=False, capture_output=True,
-    ).stdout.strip()  # fmt: skip
-    parents = ["-p", head.decode()] if head else []
-    commit = git("commit-tree", "-m", "seed", *parents, tree.decode(), cwd=bare).strip().decode()
-    git("update-ref", f"refs/heads/{branch}", commit, cwd=bare)
-    return commit
+        quoted = b'"' + b"".join(b"\\%03o" % byte for byte in path) + b'"'
+        if mode == 0o160000:
+            lines.append(b"M 160000 %s %s" % (data, quoted))
+        else:
+            lines.append(b"M %06o inline %s\ndata %d\n%s" % (mode, quoted, len(data), data))
+    git("fast-import", "--quiet", cwd=bare, data=b"\n".join(lines) + b"\n")
+    return git("rev-parse", ref, cwd=bare).decode().strip()
 
 
 def ls_tree(bare: Path, rev: str) -> dict[bytes, tuple[int, bytes]]:

@@ -150,9 +150,8 @@ def test_a_repository_that_is_too_large_is_told(server: Server, tmp_path: Path) 
 
 
 def test_passing_faults_are_outlasted(server: Server, bare: Path, tmp_path: Path) -> None:
-    server.faults = [
-        status(502), through, status(503, Retry_After="0"), through, through, cut(0.6),
-    ]  # fmt: skip
+    busy = status(503, Retry_After="0")
+    server.faults = [busy, through, busy, through, through, cut(0.6)]
     with Checkout.fetch(tmp_path / "job", server.remote(), None) as found:
         assert found.files == 4
     packs = [path.suffix for path in (tmp_path / "job" / "objects" / "pack").iterdir()]
