@@ -38,12 +38,17 @@ class TestRun:
 
 def tests(job: Job) -> tuple[TestRun, ...]:
     """The test runs, in their order."""
-    return tuple(_against(job, run) for run in job.runs if is_test(job, run.command))
-
-
-def is_test(job: Job, command: str) -> bool:
     planned = {_words(line) for line in job.plan.verification} if job.plan else set()
-    return _words(command) in planned or _TEST.search(command) is not None
+    return tuple(
+        _against(job, run)
+        for run in job.runs
+        if is_test(run.command) or _words(run.command) in planned
+    )
+
+
+def is_test(command: str) -> bool:
+    """Whether a usual test runner is called, as far as its first 2,000 characters tell."""
+    return _TEST.search(command[:2_000]) is not None
 
 
 def mended(job: Job) -> tuple[tuple[TestRun, TestRun], ...]:

@@ -468,7 +468,10 @@ def branch_name(job: Job) -> str:
     """Our branch, such as "vibecode/12-fix-the-flaky-retry-3f9a2c81": the job's id is in it."""
     words = job.issue.title if job.issue else job.command.text
     number = f"{job.issue.number}-" if job.issue else ""
-    slug = re.sub(r"[^a-z0-9]+", "-", one_line(words, 200).lower())[:40].strip("-") or "changes"
+    slug = re.sub(r"[^a-z0-9]+", "-", one_line(words, 200).lower()).strip("-") or "changes"
+    slug = (
+        textwrap.shorten(slug.replace("-", " "), 40, placeholder="").replace(" ", "-") or slug[:40]
+    )
     return f"vibecode/{number}{slug}-{job.id[-8:]}"
 
 
