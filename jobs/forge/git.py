@@ -38,6 +38,7 @@ __all__ = [
     "Checkout",
     "Commit",
     "FileChange",
+    "Head",
     "Person",
     "Refusals",
     "Refused",

@@ -51,6 +51,18 @@ def test_steps_follow_each_other(server: Server, bare: Path, checkout: Checkout)
     git("fsck", "--full", "--strict", cwd=bare)
 
 
+def test_another_worker_can_tell_whose_head_it_is(
+    server: Server, bare: Path, checkout: Checkout, tmp_path: Path
+) -> None:
+    made = change(checkout)
+    checkout.push(server.remote(), BRANCH, made, expect=None)
+    with Checkout.fetch(tmp_path / "other", server.remote(), BRANCH) as other:
+        head = other.head()
+    assert head == checkout.head()
+    assert head.parents == (checkout.base_sha,)
+    assert (head.author, head.message) == (BOT, "Change it\n")
+
+
 def test_a_branch_that_exists_is_left_alone(server: Server, bare: Path, checkout: Checkout) -> None:
     theirs = seed(bare, {b"theirs": (0o100644, b"1")}, BRANCH)
     made = change(checkout)
