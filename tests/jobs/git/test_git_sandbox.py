@@ -33,8 +33,7 @@ class Folder:
 
     def ask(self, verb: str, **request: object) -> bytes:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", agent.inside.__file__, verb],
-            cwd=self.path,
+            [sys.executable, "-I", "-S", agent.inside.__file__, verb, self.path],
             env={"VIBECODER_REQUEST": json.dumps(request)},
             capture_output=True,
             check=True,
