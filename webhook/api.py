@@ -214,9 +214,7 @@ class Api:
         branch = _valid(_BRANCH, params["branch"], "branch")
         reach = await self._reach(caller, name)
         found = await self._github.commits(caller.token, reach.repository.name, branch)
-        return Response(
-            _COMMITS.dump_json([_commit(entry) for entry in found]), media_type="application/json"
-        )
+        return _json(_COMMITS.dump_json([_commit(entry) for entry in found]))
 
     async def jobs(self, request: Request) -> Response:
         caller = await self._caller(request)
@@ -348,4 +346,10 @@ def _object(value: object) -> dict[str, object]:
 
 
 def _told(model: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(model.model_dump_json(), status, media_type="application/json")
+    return _json(model.model_dump_json(), status)
+
+
+def _json(body: str | bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    # It is one person's view, and true only now.
+    headers = {"Cache-Control": "no-store"}
+    return Response(body, status, headers, media_type="application/json")

@@ -25,6 +25,7 @@ from jobs.commands import (
 )
 from jobs.queue.store import Delivery
 from webhook import slash
+from webhook.plain import plain
 
 _BIGGEST_ID = 2**63 - 1
 
@@ -195,8 +196,7 @@ def _text(parent: dict[str, Any], name: str) -> str:
     value = parent.get(name)
     if not isinstance(value, str):
         raise _Unreadable(f"{name} is no text")
-    # JSON may hold half a surrogate pair, which no later encoder would take.
-    return value.encode("utf-8", "replace").decode()
+    return plain(value)
 
 
 def _id(parent: dict[str, Any], name: str) -> int:

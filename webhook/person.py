@@ -20,6 +20,7 @@ from urllib.parse import quote
 import httpx
 
 from jobs.commands import Actor, Repository
+from webhook.plain import plain
 from webhook.problems import (
     GitHubFailed,
     NotAllowed,
@@ -112,7 +113,7 @@ class GitHub:
         issue = _good(response)
         if "pull_request" in issue:
             raise Unprocessable(f"#{number} is a pull request; please name an issue.")
-        return str(issue["title"])
+        return plain(str(issue["title"]))
 
     async def require_branch(self, token: str, name: str, branch: str) -> None:
         """Raises Unprocessable where the repository has no such branch."""

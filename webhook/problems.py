@@ -120,6 +120,6 @@ def _problem(
     return Response(
         json.dumps(body | {"detail": detail}),
         status.value,
-        headers,
+        headers | {"Cache-Control": "no-store"},
         media_type="application/problem+json",
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from jobs.job import Job, State
+from webhook.plain import plain
 from webhook.slash import LONGEST
 
 _FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,38}/(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
@@ -43,9 +44,10 @@ def _digest(value: str) -> str:
 
 
 def _wish(value: str) -> str:
-    if not value.strip():
+    text = plain(value).strip()
+    if not text:
         raise ValueError("say what is wanted")
-    return value.strip()
+    return text
 
 
 FullName = Annotated[str, AfterValidator(_full_name)]

@@ -147,6 +147,7 @@ async def test_from_a_wish_to_its_pull_request(place: Place) -> None:
     assert (status["state"], status["summary"]) == ("succeeded", "Done in two steps.")
     (listed,) = (await place.ask("GET", "/api/jobs")).json()["jobs"]
     assert listed == status
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def test_only_tokens_of_this_app_count(place: Place) -> None:
@@ -225,6 +226,7 @@ async def test_wishes_that_do_not_hold(place: Place) -> None:
     changes: list[tuple[dict[str, Any], str]] = [
         ({"text": "  "}, "text: "),
         ({"text": "x" * 20_001}, "text: "),
+        ({"text": "\x00"}, "text: "),
         ({"text": 5}, "text: "),
         ({"repository": "widget"}, "owner/name"),
         ({"repository": "acme/../admin"}, "owner/name"),
@@ -268,6 +270,14 @@ async def test_an_issue_has_one_job_at_a_time(place: Place) -> None:
     answer = await place.ask("POST", "/api/plans", WISH | {"issue": 1})
     assert "acme/widget#1" in detail(answer, 409)
     assert answer.json()["job_id"] == job_id
+
+
+async def test_a_repeated_request_does_not_stand_in_its_own_way(place: Place) -> None:
+    key = {"Idempotency-Key": "one"}
+    for _ in range(2):
+        answer = await place.ask("POST", "/api/plans", WISH | {"issue": 1}, headers=key)
+        assert answer.status_code == 200, answer.text
+    assert len(await place.commands()) == 1
 
 
 async def test_a_stale_digest_is_refused(place: Place) -> None:

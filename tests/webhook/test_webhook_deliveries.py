@@ -126,6 +126,11 @@ def test_the_operator_names_who_is_let_in() -> None:
     assert "no /vibecode" in read(commented("hi", repository=acme), allow=("other",)).reason
 
 
+def test_control_characters_are_left_out() -> None:
+    found = read(commented("/vibecode fix\x00 it\x1b[31m\x08 now\r\n\tplease\x7f"))
+    assert found.text == "fix it[31m now\n\tplease"
+
+
 def test_half_a_surrogate_pair_reaches_no_encoder() -> None:
     found = read(commented("/vibecode fix \ud83d please", sender={"login": "ma\udc00ya"}))
     assert isinstance(found, StartJob)
