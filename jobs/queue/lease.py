@@ -5,7 +5,7 @@ arq's own lock is short, renewed by one heartbeat per worker, and its value is a
 the store checks on every write and `Lease.guard` checks before every effect outside. At least once
 remains: an effect between a guard and its arrival may be late, so effects must bear repetition.
 
-`_poll_iteration`, `start_jobs` and `run_job` of arq 0.28.0 are built upon; a test holds their
+`_poll_iteration`, `start_jobs` and `run_job` of arq 0.28.0 are built upon. A test holds their
 source, because they are no public interface.
 """
 
@@ -49,12 +49,14 @@ class Lease:
         self,
         entry: str,
         token: int,
+        worker: str,
         attempt: int,
         renew: Callable[["Lease"], Awaitable[None]],
     ) -> None:
         self.entry = entry  # the queue entry it came through
         self.job_id = entry.partition(".")[0]
         self.token = token
+        self.worker = worker  # its name, for Claimed
         self.attempt = attempt  # claims since the last progress, this one included
         self.cancelled = (
             False  # somebody asked to stop: end the job. Else a cancellation is a shutdown
@@ -100,8 +102,6 @@ class LeasedWorker(Worker):
             max_tries=10**6,  # attempts are counted in our record, where a hand-over costs none
             poll_delay=0.1 * lease_seconds,  # what a missed wake-up costs
             queue_read_limit=READ_LIMIT,
-            health_check_key=f"vc:worker:{self.name}",
-            health_check_interval=10,
             handle_signals=handle_signals,
             job_serializer=store.redis.job_serializer,
             job_deserializer=store.redis.job_deserializer,
@@ -129,28 +129,34 @@ class LeasedWorker(Worker):
 
     async def main(self) -> None:
         self._started = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                picking = group.create_task(self._pick())
+                others = [
+                    group.create_task(work)
+                    for work in (self._beat(), self._listen(), self._background())
+                ]
+                try:
+                    await self.stopping.wait()
+                finally:
+                    await self._hand_over(picking)
+                    for task in others:
+                        task.cancel()
+        finally:
+            self._ended.set()
+
+    async def _pick(self) -> None:
         await self._hold_after_restart()
-        async with asyncio.TaskGroup() as group:
-            others = [
-                group.create_task(work)
-                for work in (self._beat(), self._listen(), self._background())
-            ]
+        while not self.stopping.is_set():
+            self._woken.clear()
             try:
-                while not self.stopping.is_set():
-                    self._woken.clear()
-                    try:
-                        await self._poll_iteration()
-                    except (RedisError, QueueError) as error:
-                        # Full or away: what runs goes on, and a worker that exits helps nobody.
-                        log.warning("queue_unreadable", error=str(error))
-                        await asyncio.sleep(self.poll_delay_s)
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._woken.wait(), self.poll_delay_s)
-            finally:
-                await self._hand_over()
-                for task in others:
-                    task.cancel()
-                self._ended.set()
+                await self._poll_iteration()
+            except (RedisError, QueueError) as error:
+                # Full or away: what runs goes on, and a worker that exits helps nobody.
+                log.warning("queue_unreadable", error=str(error))
+                await asyncio.sleep(self.poll_delay_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self.poll_delay_s)
 
     def handle_sig(self, signum: signal.Signals) -> None:
         log.info("worker_stopping", signal=signal.Signals(signum).name, held=len(self.leases))
@@ -167,19 +173,31 @@ class LeasedWorker(Worker):
         if self._started:
             await self._ended.wait()
 
-    async def _hand_over(self) -> None:
-        self.stopping.set()
+    async def _hand_over(self, picking: asyncio.Task[None]) -> None:
+        self.stop()
+        # Through its round, lest it leave a lock behind; Redis being away must not hold us up.
+        await asyncio.wait([picking], timeout=0.2)
+        picking.cancel()
         entries = list(self.tasks)
-        running = [task for task in self.tasks.values() if not task.done()]
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running, timeout=HAND_OVER_SECONDS)
+        held = [task for task in self.tasks.values() if not task.done()]
+        for handler in self.job_tasks.values():  # what is about to start sees `stopping`
+            handler.cancel()
+        if held:
+            await asyncio.wait(held, timeout=HAND_OVER_SECONDS)
         # Whoever is not through by now loses the lease under its feet: fencing makes that safe.
         for lease in self.leases.values():
             lease.lost = True
-        await self.store.run("RELEASE", self.name, *entries)
-        await self.pool.delete(self.health_check_key)
+        for task in held:
+            task.cancel()
+        try:
+            async with asyncio.timeout(1):
+                await self.store.run("RELEASE", self.name, *entries)
+                await self.pool.delete(f"vc:worker:{self.name}")
+        except (RedisError, QueueError, TimeoutError) as error:
+            log.warning("not_handed_over", held=len(entries), error=str(error))
+
+    async def heart_beat(self) -> None:
+        """arq's health record and crons, which we have none of."""
 
     # Picking
 
@@ -198,8 +216,8 @@ class LeasedWorker(Worker):
             return
         locks = await self.pool.mget([in_progress_key_prefix + entry for entry in settles + runs])
         locked = {entry for entry, lock in zip(settles + runs, locks, strict=True) if lock}
-        settles = [entry for entry in settles if entry not in locked]
-        runs = await self._fairly([entry for entry in runs if entry not in locked])
+        settles = self._settles_in_turn([entry for entry in settles if entry not in locked])
+        runs = await self._runs_in_turn([entry for entry in runs if entry not in locked])
         chosen = settles[:free_settles] + runs[:free_runs]
         await super().start_jobs([entry.encode() for entry in chosen])
 
@@ -209,18 +227,17 @@ class LeasedWorker(Worker):
         runs = sum(entry[0] == "j" for entry in busy)
         return self.concurrency - runs, SETTLE_SLOTS - (len(busy) - runs)
 
-    async def _fairly(self, entries: list[str]) -> list[str]:
-        """In turns between groups, those with least running first; first come within a group."""
+    async def _runs_in_turn(self, entries: list[str]) -> list[str]:
         groups = list(dict.fromkeys(_group(entry) for entry in entries))
         async with self.pool.pipeline(transaction=False) as pipe:
             for group in groups:
-                pipe.zcount(f"vc:running:{group}", time.time() * 1000, "+inf")
+                pipe.zcount(f"vc:running:{group}", _now_ms(), "+inf")
             running = Counter(dict(zip(groups, await pipe.execute(), strict=True)))
-        turn: dict[str, int] = {}
-        for entry in entries:
-            turn[entry] = running[_group(entry)]
-            running[_group(entry)] += 1
-        return sorted((e for e in entries if turn[e] < self.per_group), key=lambda e: turn[e])
+        return _in_turn(entries, running, self.per_group)
+
+    def _settles_in_turn(self, entries: list[str]) -> list[str]:
+        busy = [entry for entry, task in self.tasks.items() if entry[0] == "c" and not task.done()]
+        return _in_turn(entries, Counter(map(_group, busy)), SETTLE_SLOTS // 2)
 
     async def run_job(self, job_id: str, score: int) -> None:
         try:
@@ -229,13 +246,13 @@ class LeasedWorker(Worker):
                 return
             self.leases[job_id] = lease
             await super().run_job(job_id, score)
+            self._woken.set()  # there is a slot
         except (RedisError, QueueError) as error:
             # The entry is still queued and its lock lapses: this or another worker takes it up.
             log.warning("run_interrupted", entry=job_id, error=str(error))
         finally:
             self.leases.pop(job_id, None)
             self.aborting_tasks.discard(job_id)
-            self._woken.set()
 
     async def _claim(self, entry: str) -> Lease | None:
         asked_at = boot_clock()
@@ -246,7 +263,7 @@ class LeasedWorker(Worker):
             log.debug("not_claimed", entry=entry, why=answer[0].decode())
             return None
         token, attempts, cancel = answer
-        lease = Lease(entry, int(token), int(attempts), self._renew_one)
+        lease = Lease(entry, int(token), self.name, int(attempts), self._renew_one)
         lease.cancelled = cancel == b"1"
         lease.until = asked_at + 0.8 * self.lease_seconds
         return lease
@@ -255,11 +272,12 @@ class LeasedWorker(Worker):
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(0.3 * self.lease_seconds)
             try:
+                await self.pool.set(f"vc:worker:{self.name}", "1", px=self._lease_ms)
                 await self._renew(list(self.leases.values()))
             except (RedisError, QueueError) as error:
                 log.warning("leases_not_renewed", held=len(self.leases), error=str(error))
+            await asyncio.sleep(0.3 * self.lease_seconds)
 
     async def _renew_one(self, lease: Lease) -> None:
         await self._renew([lease])
@@ -351,6 +369,15 @@ class LeasedWorker(Worker):
 
 def _group(entry: str) -> str:
     return entry.rpartition(".")[2]
+
+
+def _in_turn(entries: list[str], running: Counter[str], limit: int) -> list[str]:
+    """In turns between groups, those with least running first; first come within a group."""
+    turn: dict[str, int] = {}
+    for entry in entries:
+        turn[entry] = running[_group(entry)]
+        running[_group(entry)] += 1
+    return sorted((e for e in entries if turn[e] < limit), key=lambda e: turn[e])
 
 
 def _now_ms() -> int:

@@ -16,6 +16,7 @@ under "vc:", so an ACL needs `~vc:* ~arq:*`.
     vc:wake:j, vc:wake:c lists that idle workers block on
     vc:delivery:<guid>   hash, one delivery; vc:deliveries: zset of those not parsed
     vc:memo:<key>        small receipts
+    vc:worker:<name>     there while that worker lives; vc:turn:<what>: whose turn to sweep it is
 
 A record's fields: `fence` (the token of the last claim), `holder` (the queue entry that claim came
 through, empty once it was given back), `entry` (the only queue entry that may be claimed), `n` (how
@@ -53,6 +54,11 @@ local function enqueue(id, now_ms, payload, keep_ms)
   call('ZADD', 'arq:queue', now_ms, entry)
   wake(id)
   return entry
+end
+local function nearly_full(share)
+  local memory = call('INFO', 'memory')
+  local most = tonumber(string.match(memory, 'maxmemory:(%d+)'))
+  return most > 0 and tonumber(string.match(memory, 'used_memory:(%d+)')) > share * most
 end
 local function give_back(entry, refund)
   local id = id_of(entry)
@@ -92,20 +98,22 @@ call('ZREM', 'vc:deliveries', guid)
 return 1
 """
 
-# -> {1 new | 0 known, job id or "", the busy job's id or ""}
+# -> {1 new | 0 known, job id or "", the busy job's id or "", "1" where Redis is nearly full}
 SUBMIT = """
-local cid, command, now, now_ms, group, payload, keep_ms = unpack(ARGV, 1, 7)
-local jid, received, repository, issue, actor, fence = unpack(ARGV, 8, 13)
+local cid, command, now, now_ms, group, payload, keep_ms, limit = unpack(ARGV, 1, 8)
+local jid, received, repository, issue, actor, fence = unpack(ARGV, 9, 14)
 local rec = rec_of(cid)
 if call('EXISTS', rec) == 1 then
-  return {0, call('HGET', rec, 'job'), call('HGET', rec, 'busy')}
+  return {0, call('HGET', rec, 'job'), call('HGET', rec, 'busy'), call('HGET', rec, 'full')}
 end
-local busy = ''
+local busy, full = '', ''
 if received ~= '' and call('EXISTS', rec_of(jid)) == 0 then
   local thread = issue ~= '' and 'vc:issue:' .. repository .. '#' .. issue
   local active = thread and call('GET', thread)
   if active and call('EXISTS', rec_of(active)) == 1 then
     busy, jid = active, ''
+  elseif nearly_full(tonumber(limit)) then
+    full, jid = '1', ''
   else
     local first = call('XADD', 'vc:events:' .. jid, '*', 'e', received)
     call('HSET', rec_of(jid), 'fence', fence, 'n', 0, 'attempts', 0, 'group', group,
@@ -120,11 +128,11 @@ if received ~= '' and call('EXISTS', rec_of(jid)) == 0 then
     end
   end
 end
-call('HSET', rec, 'command', command, 'job', jid, 'busy', busy, 'group', group, 'fence', fence,
-  'n', 0, 'attempts', 0)
+call('HSET', rec, 'command', command, 'job', jid, 'busy', busy, 'full', full, 'group', group,
+  'fence', fence, 'n', 0, 'attempts', 0)
 call('ZADD', 'vc:commands', now, cid)
 enqueue(cid, now_ms, payload, keep_ms)
-return {1, jid, busy}
+return {1, jid, busy, full}
 """
 
 # -> 1 settled, 0 unknown
@@ -165,7 +173,10 @@ for i = 13, #ARGV, 2 do
   elseif mark == 'waits' then call('HSET', rec, 'waits', '1', 'attempts', 0)
   elseif mark == 'approved' then call('HSET', rec, 'waits', '', 'attempts', 0)
   elseif mark == 'progress' then call('HSET', rec, 'attempts', 1)
-  elseif mark == 'cancel' then call('HSET', rec, 'cancel', '1')
+  elseif mark == 'cancel' then
+    call('HSET', rec, 'cancel', '1')
+    local entry = whole(jid)  -- which may be deferred, after failures
+    if entry then call('ZADD', 'arq:queue', 'XX', 'LT', now_ms, entry) end
   elseif mark == 'end' then ended = true end
 end
 call('HSET', rec, 'last', last, 'ops', string.sub(ops .. op .. '=' .. last .. ';', -800))
@@ -236,6 +247,7 @@ if not (fence and held == fence .. ':' .. worker) then
   end
   if holder and holder ~= '' and holder ~= entry and call('EXISTS', lock_of(holder)) == 1 then
     call('DEL', lock)
+    call('ZADD', 'arq:queue', 'XX', now_ms + lease_ms / 50, entry)
     return {'later'}
   end
   if is_job(id) then

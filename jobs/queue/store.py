@@ -10,20 +10,12 @@ import json
 import os
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 from arq.connections import ArqRedis
 from arq.jobs import serialize_job
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from agent.progress import Message
 from jobs.commands import COMMAND, Command, Explain, StartJob
@@ -41,14 +33,14 @@ from jobs.events import (
 )
 from jobs.job import Job, fold
 from jobs.queue import scripts
+from jobs.queue.connection import connect as connect
+from jobs.queue.connection import to_json, told
 from jobs.queue.errors import (
     CommandUnknown,
     Conflict,
     JobUnknown,
     JournalFull,
     LeaseLost,
-    StoreFull,
-    StoreUnreachable,
 )
 
 ENTRY_FUNCTION = "act"  # arq deletes jobs whose function it does not know, so this name stays
@@ -60,41 +52,9 @@ ENTRY_KEPT_MS = 30 * 86_400_000  # an entry whose payload is gone is made anew b
 NOTES_KEPT = 2_000
 JOURNAL_BYTES = 8_000_000
 VERDICT_CHARS = 1_000
+FULL = 0.85  # of Redis's memory: beyond it no new jobs, so that the running ones can go on
 
 Kind = Literal["settle", "run"]
-
-
-def connect(url: str, *, retries: int = 600) -> ArqRedis:
-    """A pool for `redis://`, `rediss://` or `unix://`; no connection is made yet.
-
-    A command is tried again, at most a second apart, `retries` times while Redis is away: minutes
-    for a worker, who must outlive a restart; about three times for a front door, who must answer.
-    Raises ValueError for another kind of address. Cluster is not supported.
-    """
-    scheme = urlsplit(url).scheme
-    if scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError(
-            "REDIS_URL must begin with redis://, rediss:// or unix://; "
-            f"it begins with {scheme or 'nothing'}://"
-        )
-    tcp: dict[str, Any] = {} if scheme == "unix" else {"socket_keepalive": True}
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=50,
-        timeout=20,
-        socket_timeout=5,  # a peer that vanished without a word is noticed
-        socket_connect_timeout=3,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
-        **tcp,
-    )
-    return ArqRedis(pool, job_serializer=_to_json, job_deserializer=json.loads)
-
-
-def _to_json(data: dict[str, Any]) -> bytes:
-    return json.dumps(
-        data, default=repr
-    ).encode()  # never pickle: whoever writes Redis would own us
 
 
 def job_id_of(key: str) -> str:
@@ -125,6 +85,7 @@ class Submitted:
     job_id: str | None  # the job that it made or names
     new: bool  # False: the same command came before
     busy: str | None  # StartJob only: the active job of the issue, so that no new one was made
+    full: bool = False  # StartJob only: the store is nearly full, so that no new one was made
 
 
 class Store:
@@ -144,12 +105,12 @@ class Store:
 
     async def run(self, script: str, *args: str | bytes | float) -> Any:
         """The raw answer of one script of scripts.py; for this package."""
-        with _told():
+        with told():
             return await self._scripts[script](args=args)
 
     async def ping(self) -> None:
         """Raises StoreUnreachable where Redis does not answer."""
-        with _told():
+        with told():
             await self.redis.ping()
 
     async def close(self) -> None:
@@ -174,7 +135,7 @@ class Store:
 
     async def unparsed(self, older_than: float, limit: int = 100) -> list[Delivery]:
         """Deliveries that nobody settled within `older_than` seconds, oldest first."""
-        with _told():
+        with told():
             guids = await self.redis.zrangebyscore(
                 "vc:deliveries", "-inf", time.time() - older_than, start=0, num=limit
             )
@@ -191,12 +152,12 @@ class Store:
 
     async def count_try(self, guid: str) -> int:
         """How often the delivery was tried to be parsed, this time included."""
-        with _told():
+        with told():
             return int(await self._await(self.redis.hincrby(f"vc:delivery:{guid}", "tries", 1)))
 
     async def verdict(self, guid: str) -> str | None:
         """What became of the delivery; None: not settled yet, or not known."""
-        with _told():
+        with told():
             (verdict,) = await self._fields(f"vc:delivery:{guid}", "verdict")
         return None if verdict is None else _text(verdict)
 
@@ -205,8 +166,8 @@ class Store:
     async def submit(self, command: Command, now: float) -> Submitted:
         """Records the command and queues it for a worker, in one step; the same key counts once.
 
-        A StartJob also makes its job, unless its issue has an active one: then `busy` names that,
-        and the command waits for a worker all the same, who tells the person.
+        A StartJob also makes its job, unless its issue has an active one (`busy` names it) or Redis
+        is nearly full (`full`): the command waits for a worker all the same, who tells the person.
         """
         command_id = command_id_of(command.key)
         repository = command.repository
@@ -227,7 +188,7 @@ class Store:
                 made = ("", "", "", "", "", int(now * 1000))
             case _:
                 made = (command.job_id or "", "", "", "", "", int(now * 1000))
-        new, job_id, busy = await self.run(
+        new, job_id, busy, full = await self.run(
             "SUBMIT",
             command_id,
             COMMAND.dump_json(command),
@@ -236,21 +197,22 @@ class Store:
             repository.installation_id,
             payload("settle", command_id),
             ENTRY_KEPT_MS,
+            FULL,
             *made,
         )
-        return Submitted(command_id, _text(job_id) or None, new == 1, _text(busy) or None)
+        return _submitted(command_id, new == 1, job_id, busy, full)
 
     async def submitted(self, command_id: str) -> Submitted:
         """What `submit` answered, for whoever settles the command. Raises CommandUnknown."""
-        with _told():
-            job_id, busy = await self._fields(f"vc:rec:{command_id}", "job", "busy")
-        if job_id is None or busy is None:
+        with told():
+            job_id, busy, full = await self._fields(f"vc:rec:{command_id}", "job", "busy", "full")
+        if job_id is None or busy is None or full is None:
             raise CommandUnknown(f"There is no command {command_id}.")
-        return Submitted(command_id, _text(job_id) or None, False, _text(busy) or None)
+        return _submitted(command_id, False, job_id, busy, full)
 
     async def command(self, command_id: str) -> Command:
         """Raises CommandUnknown."""
-        with _told():
+        with told():
             (record,) = await self._fields(f"vc:rec:{command_id}", "command")
         if record is None:
             raise CommandUnknown(f"There is no command {command_id}.")
@@ -263,13 +225,13 @@ class Store:
 
     async def settled(self, command_id: str) -> str | None:
         """The command's verdict; None: still open, or not known."""
-        with _told():
+        with told():
             (verdict,) = await self._fields(f"vc:rec:{command_id}", "verdict")
         return None if verdict is None else _text(verdict)
 
     async def unsettled(self, older_than: float = 0, limit: int = 100) -> list[str]:
         """Ids of commands that nobody settled within `older_than` seconds, oldest first."""
-        with _told():
+        with told():
             ids = await self.redis.zrangebyscore(
                 "vc:commands", "-inf", time.time() - older_than, start=0, num=limit
             )
@@ -279,13 +241,13 @@ class Store:
 
     async def active_on(self, repository_id: int, issue: int) -> str | None:
         """The issue's job that has not ended."""
-        with _told():
+        with told():
             job_id = await self.redis.get(f"vc:issue:{repository_id}#{issue}")
         return None if job_id is None else _text(job_id)
 
     async def history(self, job_id: str, after: str = "0") -> list[tuple[str, JobEvent]]:
         """The job's events after that event id, oldest first; empty for an unknown job."""
-        with _told():
+        with told():
             entries = await self.redis.xrange(f"vc:events:{job_id}", min=f"({after}")
         return _events(entries)
 
@@ -349,7 +311,7 @@ class Store:
 
     async def caused(self, job_id: str, command_id: str) -> bool:
         """Whether an append with this cause was made: a command half settled before a crash."""
-        with _told():
+        with told():
             (event_id,) = await self._fields(f"vc:rec:{job_id}", f"did:{command_id}")
         return event_id is not None
 
@@ -360,7 +322,7 @@ class Store:
         """
         key = f"vc:events:{job_id}"
         while True:
-            with _told():
+            with told():
                 done, last = await self._fields(f"vc:rec:{job_id}", "done", "last")
                 if last is None:
                     raise JobUnknown(f"There is no job {job_id}; it may have ended long ago.")
@@ -382,7 +344,7 @@ class Store:
 
     async def wanted(self, job_id: str) -> bool:
         """Whether the job exists and has not ended, so that its sandbox must live."""
-        with _told():
+        with told():
             last, done = await self._fields(f"vc:rec:{job_id}", "last", "done")
         return last is not None and done is None
 
@@ -399,7 +361,7 @@ class Store:
         else:
             indexes = ["vc:jobs" if actor_id is None else f"vc:jobs:actor:{actor_id}"]
         at: dict[str, float] = {}
-        with _told():
+        with told():
             for index in indexes:
                 for job_id, score in await self.redis.zrevrange(
                     index, 0, limit - 1, withscores=True
@@ -412,7 +374,7 @@ class Store:
             try:
                 job = await self.load(job_id)
             except JobUnknown:  # its time is over; the indexes forget it here
-                with _told():
+                with told():
                     for index in indexes:
                         await self.redis.zrem(index, job_id)
                 continue
@@ -446,7 +408,7 @@ class Store:
 
     async def journal(self, job_id: str, conversation: str) -> list[Message]:
         """The conversation's messages, in order; empty a day after the job's end."""
-        with _told():
+        with told():
             entries = await self._await(self.redis.lrange(f"vc:journal:{job_id}", 0, -1))
         messages: list[Message] = []
         for entry in entries:
@@ -455,18 +417,23 @@ class Store:
                 messages.append(json.loads(zlib.decompress(packed)))
         return messages
 
-    # Small receipts
+    # Small receipts, and who is there
+
+    async def workers(self) -> list[str]:
+        """Names of the workers that were alive within the last lease."""
+        with told():
+            return [_text(key)[10:] async for key in self.redis.scan_iter(match="vc:worker:*")]
 
     async def remember(self, key: str, value: str, seconds: float) -> str:
         """Keeps `value` unless there is one already; returns the one that stands."""
-        with _told():
+        with told():
             await self.redis.set(f"vc:memo:{key}", value, nx=True, px=int(seconds * 1000))
             standing = await self.redis.get(f"vc:memo:{key}")
         return value if standing is None else _text(standing)
 
     async def recall(self, key: str) -> str | None:
         """What was remembered, while it is."""
-        with _told():
+        with told():
             value = await self.redis.get(f"vc:memo:{key}")
         return None if value is None else _text(value)
 
@@ -478,9 +445,15 @@ class Store:
         return await answer  # redis-py types its commands for both of its clients
 
 
+def _submitted(command_id: str, new: bool, job_id: bytes, busy: bytes, full: bytes) -> Submitted:
+    return Submitted(
+        command_id, _text(job_id) or None, new, _text(busy) or None, full=_text(full) == "1"
+    )
+
+
 def payload(kind: Kind, id_: str) -> bytes:
     """What arq finds under an entry: a call of our one function."""
-    return serialize_job(ENTRY_FUNCTION, (kind, id_), {}, None, _ms(), serializer=_to_json) or b""
+    return serialize_job(ENTRY_FUNCTION, (kind, id_), {}, None, _ms(), serializer=to_json) or b""
 
 
 def _mark(event: JobEvent) -> str:
@@ -516,16 +489,3 @@ def _text(raw: bytes | str) -> str:
 
 def _ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Redis's errors in our words."""
-    try:
-        yield
-    except OutOfMemoryError as error:
-        raise StoreFull(
-            "There is no room left to keep this; the operator must give Redis more memory."
-        ) from error
-    except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-        raise StoreUnreachable("The job store (Redis) does not answer; try again soon.") from error

@@ -57,6 +57,8 @@ def make_worker(
 
     async def act(ctx: dict[Any, Any], kind: str, id_: str) -> None:
         lease = worker.leases[ctx["job_id"]]
+        if worker.stopping.is_set():
+            raise RetryJob
         try:
             await _act(store, handlers, lease, kind, id_)
         except (Retry, RetryJob):

@@ -82,7 +82,7 @@ async def working(
     *,
     concurrency: int = 10,
     per_group: int = 5,
-    lease_seconds: float = 2,
+    lease_seconds: float = 5,
     parse: Callable[[Delivery], str | CancelJob] | None = None,
 ) -> AsyncIterator[LeasedWorker]:
     worker = make_worker(
