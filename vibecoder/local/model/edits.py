@@ -7,11 +7,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import islice
 
 from vibecoder.local.model.script import Block, call
 
 # One argument of a process may hold 128 KiB on Linux (MAX_ARG_STRLEN); the shell adds its own.
 CHUNK = 90_000
+MAX_LINES = 4_000  # that are compared; longer files are written anew
+MAX_EDITS = 40  # in one file; more than that is easier to write anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,11 @@ def _content(path: str, old: File | None, new: bytes) -> list[Block]:
     before = _plain(old.content) if old else ""
     if text is None or before is None:
         return _bytes(path, new)
-    replacements = list(_replacements(before, text)) if before and text else []
+    replacements = (
+        list(islice(_replacements(before, text), MAX_EDITS + 1)) if before and text else []
+    )
     size = sum(len(found) + len(put) for found, put in replacements)
-    if not replacements or size > len(text):
+    if not replacements or size > len(text) or len(replacements) > MAX_EDITS:
         return [_write(path, text)]
     return [
         call("edit", path=path, old_string=found, new_string=put) for found, put in replacements
@@ -89,7 +94,8 @@ def _replacements(old: str, new: str) -> Iterator[tuple[str, str]]:
         put = after[new_start:new_end]
         low, high = start + shift, end + shift
         left, right = low, high
-        while not _unique("".join(now[left:right]), "".join(now)):
+        text = "".join(now)
+        while not _unique("".join(now[left:right]), text):
             left, right = max(left - 1, 0), min(right + 1, len(now))
             if (left, right) == (0, len(now)):
                 break
@@ -107,19 +113,30 @@ def lines(text: str) -> list[str]:
 
 
 def hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Changed ranges of lines; those with at most two equal lines between them count as one."""
+    """Changed ranges of lines; those with at most two equal lines between them count as one.
+
+    Where a comparison would take long, all that lies between equal ends counts as one change.
+    """
+    shorter = min(len(before), len(after))
+    head = next((n for n in range(shorter) if before[n] != after[n]), shorter)
+    shorter -= head
+    tail = next((n for n in range(shorter) if before[-1 - n] != after[-1 - n]), shorter)
+    left, right = before[head : len(before) - tail], after[head : len(after) - tail]
+    if max(len(left), len(right)) > MAX_LINES:
+        yield head, head + len(left), head, head + len(right)
+        return
+    # Without junk the result is finer, and the time grows with the square of equal lines.
+    matcher = SequenceMatcher(None, left, right, autojunk=len(left) > 400)
     last: tuple[int, int, int, int] | None = None
-    for tag, start, end, new_start, new_end in SequenceMatcher(
-        None, before, after, autojunk=False
-    ).get_opcodes():
+    for tag, start, end, new_start, new_end in matcher.get_opcodes():
         if tag == "equal":
             continue
-        if last is not None and start - last[1] <= 2:
-            last = (last[0], end, last[2], new_end)
+        if last is not None and start + head - last[1] <= 2:
+            last = (last[0], end + head, last[2], new_end + head)
             continue
         if last is not None:
             yield last
-        last = (start, end, new_start, new_end)
+        last = (start + head, end + head, new_start + head, new_end + head)
     if last is not None:
         yield last
 

@@ -96,10 +96,10 @@ def fix_title(task: Task, changes: list[Change]) -> str:
 
 def places(changes: list[Change]) -> str:
     """ "`Signer.unsign` (src/signer.py:41)" for people, at most three of them."""
+    spots = [(change.path, line, name) for change in changes for line, name in change.places]
+    spots.sort(key=lambda spot: not spot[2])  # what has a name says more
     found = [
-        f"`{name}` ({change.path}:{line})" if name else f"{change.path}:{line}"
-        for change in changes
-        for line, name in change.places
+        f"`{name}` ({path}:{line})" if name else f"{path}:{line}" for path, line, name in spots
     ]
     shown = found[:3]
     return ", ".join(shown) + (f" and {len(found) - 3} more places" if len(found) > 3 else "")
