@@ -6,6 +6,7 @@ our own wording goes through encode.py.
 
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.plan import Plan, Step
@@ -44,7 +45,7 @@ class CheckText:
 def issue_comment(job: Job, public_url: str | None = None) -> str:
     """The one comment on the issue, in every state: whoever asked, and all who follow, see it."""
     if job.end is not None:
-        parts = _ended(job, job.end)
+        parts = _ended(job, job.end, elsewhere=True)
     elif job.state == "awaiting_approval" and job.plan is not None:
         parts = [
             "### A plan is waiting for your word",
@@ -104,7 +105,8 @@ def _exit(job: Job) -> str:
     return f"killed after {took}" if run.exit_code is None else f"exit {run.exit_code} in {took}"
 
 
-def _ended(job: Job, end: Finished) -> list[str]:
+def _ended(job: Job, end: Finished, *, elsewhere: bool) -> list[str]:
+    """The last word; `elsewhere`: not on the pull request itself."""
     said = prose(end.summary, 4_000)
     if end.outcome == "succeeded" and not job.commits:
         return ["### Nothing was changed", said, "So there is no pull request."]
@@ -112,9 +114,8 @@ def _ended(job: Job, end: Finished) -> list[str]:
     steps = checklist(job, job.plan) if job.plan is not None and job.commits else ""
     match end.outcome:
         case "succeeded":
-            pull = f": draft pull request #{job.pull.number}" if job.pull else ""
-            tests = verdict(job)
-            return [f"### Done{pull}", said, steps, tests, not_done(job)]
+            where = f": draft pull request #{job.pull.number}" if job.pull and elsewhere else ""
+            return [f"### Done{where}", said, steps, verdict(job), not_done(job)]
         case "failed":
             heading = "### This did not work"
         case "stopped":
@@ -284,24 +285,25 @@ def steps_table(job: Job) -> str:
 
 
 def tests_table(job: Job) -> str:
-    """The tests that were really run: command, exit code, time, and the state they ran against."""
+    """The tests that were really run: exit code, time, the state they ran against, command."""
     runs = proof.tests(job)
     heading = "### Tests that were really run"
     if not runs:
         return f"{heading}\n\nNone. Nothing about this change was verified by running it."
-    rows = [heading, ""]
-    for failed, passed in proof.mended(job)[:5]:
-        rows += [
-            f"- {code(passed.run.command, 300)} **failed before** ({_code(failed)} on "
-            f"{_against(job, failed)}) and **passes after** (on {passed.against[:SHORT]}).",
-        ]
-    if len(rows) > 2:
-        rows.append("")
-    rows += ["| Command | Exit | Time | Ran against |", "|---|---|---|---|"]
+    pairs = "\n".join(
+        f"- {code(passed.run.command, 300)} **failed before** ({_code(failed)} on "
+        f"{_against(job, failed)}) and **passes after** (on {passed.against[:SHORT]})."
+        for failed, passed in proof.mended(job)[:5]
+    )
+    return "\n\n".join(part for part in (heading, pairs, _rows(job, runs)) if part)
+
+
+def _rows(job: Job, runs: Sequence[proof.TestRun]) -> str:
     left_out = max(0, len(runs) - ROWS)
+    rows = ["| Exit | Time | Ran against | Command |", "|---|---|---|---|"]
     rows += [
-        f"| {cell_code(test.run.command, 300)} | {_number(test)} | {duration(test.run.seconds)} "
-        f"| {_against(job, test)} |"
+        f"| {_number(test)} | {duration(test.run.seconds)} | {_against(job, test)} "
+        f"| {cell_code(test.run.command, 300)} |"
         for test in runs[left_out:]
     ]
     if left_out:
@@ -360,7 +362,7 @@ def _continue(job: Job) -> str:
 def pull_comment(job: Job, public_url: str | None = None) -> str:
     """The one comment on the pull request: how far the work is, for those who review."""
     if job.end is not None:
-        parts = _ended(job, job.end)
+        parts = _ended(job, job.end, elsewhere=False)
     elif job.plan is not None:
         parts = [_heading(job, job.plan), checklist(job, job.plan), *_now(job)[:-1]]
     else:
@@ -380,7 +382,7 @@ def check(job: Job) -> CheckText:
         code_line = "killed by its time limit" if run.exit_code is None else f"exit {run.exit_code}"
         output += [
             f"{code(run.command, 300)}: {code_line} in {duration(run.seconds)}",
-            fence(run.output_tail, 2_000, "text", tail=True) if run.output_tail.strip() else "",
+            fence(run.output_tail, 1_900, "text", tail=True) if run.output_tail.strip() else "",
         ]
     last = ["### Last commands", *output] if output else []
     return CheckText(_check_title(job), summary, together([tests_table(job), *last]))
@@ -413,10 +415,13 @@ def _check_summary(job: Job) -> str:
     return f"{prose(job.end.summary, 4_000)}\n\n{verdict(job)}"
 
 
-def superseded(commit: StepCommitted) -> CheckText:
+def superseded(job: Job, commit: StepCommitted) -> CheckText:
     """The check run on a commit that is not the last one any more."""
+    runs = [test for test in proof.tests(job) if test.against == commit.sha]
     return CheckText(
-        "Superseded", f"This commit is step {commit.number}; the work went on after it.", ""
+        "Superseded",
+        f"This commit is step {commit.number}; the work went on after it.",
+        together(["### Tests that ran on this commit", _rows(job, runs)] if runs else []),
     )
 
 

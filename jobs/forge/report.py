@@ -109,7 +109,7 @@ class Report:
             if commit.sha == job.head_sha:
                 await self._run(job, commit.sha, proof.conclusion(job), render.check(job), new)
             else:
-                await self._run(job, commit.sha, "neutral", render.superseded(commit), new)
+                await self._run(job, commit.sha, "neutral", render.superseded(job, commit), new)
 
     async def _run(
         self,

@@ -189,10 +189,10 @@ Seen in `src/itsdangerous/timed.py:41`.
 
 - `pytest tests -q` **failed before** (exit 1 on base bbbbbbb) and **passes after** (on 2222222).
 
-| Command | Exit | Time | Ran against |
+| Exit | Time | Ran against | Command |
 |---|---|---|---|
-| <code>pytest tests -q</code> | 1 | 1.2 s | base bbbbbbb |
-| <code>pytest tests -q</code> | 0 | 1.2 s | 2222222 (last) |
+| 1 | 1.2 s | base bbbbbbb | <code>pytest tests -q</code> |
+| 0 | 1.2 s | 2222222 (last) | <code>pytest tests -q</code> |
 
 **Risks**
 - Callers that compare with naive datetimes now get a TypeError.
@@ -226,10 +226,10 @@ $0.03 · 2.0k tokens read, 60 % from the cache · 150 written\
 
 - `pytest tests -q` **failed before** (exit 1 on base bbbbbbb) and **passes after** (on 2222222).
 
-| Command | Exit | Time | Ran against |
+| Exit | Time | Ran against | Command |
 |---|---|---|---|
-| <code>pytest tests -q</code> | 1 | 1.2 s | base bbbbbbb |
-| <code>pytest tests -q</code> | 0 | 1.2 s | 2222222 (last) |
+| 1 | 1.2 s | base bbbbbbb | <code>pytest tests -q</code> |
+| 0 | 1.2 s | 2222222 (last) | <code>pytest tests -q</code> |
 
 ### Last commands
 
