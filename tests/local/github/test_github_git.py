@@ -5,9 +5,11 @@ import base64
 import os
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from dulwich.client import HttpGitClient
+from dulwich.objects import Commit
 from dulwich.repo import MemoryRepo
 
 from vibecoder.local.github import auth, bare
@@ -114,7 +116,9 @@ async def test_a_large_push_arrives_whole(world: World, tmp_path: Path) -> None:
     ("case", "words"),
     [
         ("protected", "GH006"),
-        ("workflow", "without `workflows` permission"),
+        ("protected", "(protected branch hook declined)"),
+        ("workflow", "(refusing to allow a GitHub App to create or update workflow"),
+        ("large", "GH001: Large files detected"),
         ("behind", "rejected"),
         ("read only", "denied to cloud-vibecoder[bot]"),
         ("reader", "denied to rob"),
@@ -132,6 +136,8 @@ async def test_refused_pushes(world: World, tmp_path: Path, case: str, words: st
     if case == "workflow":
         target = "flow"
         await commit(copy, ".github/workflows/ci.yml", b"on: push\n")
+    elif case == "large":
+        await commit(copy, "big.bin", bytes(100 * 1024 * 1024 + 1))
     else:
         await commit(copy, "a.txt", b"1")
     if case == "behind":
@@ -193,3 +199,64 @@ async def test_dulwich_fetches_shallow(world: World) -> None:
 
     sha = await asyncio.to_thread(fetch)
     assert sha.decode() == bare.branches(world.repository(REPOSITORY).folder)["main"]
+
+
+@pytest.mark.parametrize("protected", [False, True])
+async def test_dulwich_pushes_and_sees_the_reason(world: World, protected: bool) -> None:
+    token = app_token(world)
+    if protected:
+        world.protect(REPOSITORY, "fix")
+
+    def push() -> tuple[bytes, dict[bytes, str | None]]:
+        with closing(MemoryRepo()) as repo:
+            remote = HttpGitClient(world.base_url, username="x-access-token", password=token)
+            got = remote.fetch(f"/{REPOSITORY}.git", repo, depth=1)
+            base = got.refs[b"refs/heads/main"]
+            assert base is not None
+            made = Commit()
+            made.tree = repo[base].tree
+            made.parents = [base]
+            made.author = made.committer = b"T <t@example.com>"
+            made.commit_time = made.author_time = 1767323045
+            made.commit_timezone = made.author_timezone = 0
+            made.message = b"Nothing new"
+            repo.object_store.add_object(made)
+            result = remote.send_pack(
+                f"/{REPOSITORY}.git",
+                lambda refs: {b"refs/heads/fix": made.id},
+                repo.generate_pack_data,
+            )
+            return made.id, dict(result.ref_status or {})
+
+    sha, status = await asyncio.to_thread(push)
+    tips = bare.branches(world.repository(REPOSITORY).folder)
+    if protected:
+        assert status[b"refs/heads/fix"] == "protected branch hook declined"
+        assert "fix" not in tips
+    else:
+        assert tips["fix"] == sha.decode()
+
+
+async def test_a_push_that_breaks_off_leaves_nothing(world: World, tmp_path: Path) -> None:
+    token = app_token(world)
+    copy = await cloned(world, tmp_path, token)
+    await commit(copy, "a.bin", os.urandom(3_000_000))
+    before = bare.refs(world.repository(REPOSITORY).folder)
+    world.faults.add("POST", "git-receive-pack", status=503)
+    code, out = await git(copy, "push", "origin", "HEAD:fix", token=token)
+    assert code != 0 and "503" in out
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    host = urlsplit(world.base_url)
+    _, writer = await asyncio.open_connection(host.hostname, host.port)
+    head = (
+        f"POST /{REPOSITORY}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Basic {basic}\r\nContent-Length: 5000000\r\n"
+        "Content-Type: application/x-git-receive-pack-request\r\n\r\n"
+    )
+    writer.write(head.encode() + b"0094" + b"x" * 70_000)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    code, out = await git(copy, "push", "origin", "HEAD:fix", token=token)
+    assert code == 0, out
+    assert set(bare.refs(world.repository(REPOSITORY).folder)) == {*before, "refs/heads/fix"}

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from vibecoder.local.github import admin, git_http, pages
@@ -50,7 +50,7 @@ ADMIN_ROOT = "/_admin"
 # First parts of paths that are the API's when there is no /api/v3 before them.
 API_WORDS = {
     "app", "app-manifests", "applications", "installation", "meta", "orgs", "rate_limit",
-    "repos", "repositories", "search", "user", "users", "zen",
+    "repos", "repositories", "search", "user", "users", "zen", "api", "graphql",
 }  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def _endpoint(world: World, rule: call.Rule) -> Callable[[Request], Awaitable[Re
 
 def _rest(world: World) -> Starlette:
     async def missing(request: Request, error: Exception) -> Response:
-        return JSONResponse(call.refusal(NotFound()).body, 404)
+        return call.dress(request, call.refusal(NotFound()))
 
     ordered = sorted(call.RULES, key=lambda rule: rule.path.endswith(":path}"))
     routes = [Route(rule.path, _endpoint(world, rule), methods=[rule.method]) for rule in ordered]
@@ -133,10 +133,9 @@ class GitHub:
     def _is_api(scope: Scope) -> bool:
         """Whether a path without /api/v3 is the API's: by its first part, or, where pages have
         the same path, because no HTML is wanted."""
-        first = scope["path"].split("/")[1]
         if scope["path"] == "/" or re.fullmatch(r"/apps/[^/]+", scope["path"]):
             return "text/html" not in Headers(scope=scope).get("accept", "")
-        return first in API_WORDS
+        return scope["path"].split("/")[1] in API_WORDS
 
     async def _live(self, receive: Receive, send: Send) -> None:
         courier: asyncio.Task[None] | None = None

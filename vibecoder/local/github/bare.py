@@ -17,11 +17,13 @@ from pathlib import Path
 
 ZERO = "0" * 40
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+SUBMODULE = 0o160000
 MODES = {0o100644: "100644", 0o100755: "100755", 0o120000: "120000"}
 
 Files = Mapping[str, bytes | tuple[int, bytes]] | Path
 """Paths (surrogateescape for names that are not UTF-8) to content, or to (mode, content); modes
-as in git: 0o100644, 0o100755, 0o120000 with the link's target as content. Or a folder on disk."""
+as in git: 0o100644, 0o100755, 0o120000 with the link's target as content, 0o160000 with the
+submodule's commit id. Or a folder on disk."""
 
 # Nothing of the user's or the machine's git configuration may change what is stored or served.
 ENVIRONMENT = {
@@ -180,6 +182,9 @@ def commit_files(
             for path, value in files.items()
         )
     for path, mode, content in entries:
+        if mode == SUBMODULE:
+            out += b"M 160000 %s %s\n" % (content, _quote(path))
+            continue
         kind = MODES.get(mode)
         if kind is None:
             raise ValueError(f"{path}: mode {mode:o} is none of 100644, 100755 and 120000")

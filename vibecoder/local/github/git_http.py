@@ -9,14 +9,14 @@ and so swallows the rest of a request that is still being fed to git; pushes ove
 from __future__ import annotations
 
 import asyncio
-import os
 import re
+import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from vibecoder.local.github import auth, bare, refs
+from vibecoder.local.github import auth, bare, refs, report
 from vibecoder.local.github.problems import Forbidden, NotFound, Problem, Unauthorized
 from vibecoder.local.github.records import Actor, Repository
 from vibecoder.local.github.world import World
@@ -43,16 +43,31 @@ CONFIGURATION = {
     "gc.auto": "0",
 }
 
+LARGEST_FILE = 100 * 1024 * 1024
+
+# Its words go to the person; what it appends to $GITHUB_REFUSED becomes the ref's reason.
 UPDATE_HOOK = r"""#!/bin/sh
 # Refuses one ref as GitHub would. Arguments: ref, old id, new id.
 EMPTY=4b825dc642cb6eb9a060e54bf8d69288fbee4904
+refuse() {
+    printf '%s %s\n' "$1" "$2" >> "$GITHUB_REFUSED"
+    exit 1
+}
 case " $GITHUB_PROTECTED " in
 *" $1 "*)
     echo "error: GH006: Protected branch update failed for $1." >&2
     echo "error: Cannot update this protected branch; changes must go through a pull request." >&2
-    exit 1 ;;
+    refuse "$1" 'protected branch hook declined' ;;
 esac
 case "$3" in *[!0]*) ;; *) exit 0 ;; esac
+large=$(git rev-list --objects "$3" --not --all |
+    git cat-file --batch-check='%(objectsize) %(objecttype) %(rest)' |
+    awk -v most="$GITHUB_LARGEST" '$2 == "blob" && $1 > most { print $3; exit }')
+if [ -n "$large" ]; then
+    echo "error: File $large exceeds GitHub's file size limit of 100.00 MB" >&2
+    echo "error: GH001: Large files detected. You may want to try Git Large File Storage." >&2
+    refuse "$1" 'pre-receive hook declined'
+fi
 if [ -n "$GITHUB_NO_WORKFLOWS" ]; then
     case "$2" in
     *[!0]*) old=$2 ;;
@@ -60,9 +75,10 @@ if [ -n "$GITHUB_NO_WORKFLOWS" ]; then
     esac
     found=$(git diff --name-only --diff-filter=d "$old" "$3" -- .github/workflows | head -n 1)
     if [ -n "$found" ]; then
-        printf 'refusing to allow a GitHub App to create or update workflow `%s`' "$found" >&2
-        echo ' without `workflows` permission' >&2
-        exit 1
+        words='refusing to allow a GitHub App to create or update workflow `%s` '
+        words=$(printf "$words"'without `workflows` permission' "$found")
+        echo "$words" >&2
+        refuse "$1" "$words"
     fi
 fi
 exit 0
@@ -110,12 +126,10 @@ class GitHttp:
         except Problem as problem:
             await _say(send, problem.status, problem.message)
         else:
-            moved = self._world.folder / f"moved-{os.urandom(8).hex()}"
-            try:
-                environment = self._environment(scope, repository, who, found["rest"], moved)
-                await _run(environment, receive, send, lambda: self._tell(repository, who, moved))
-            finally:
-                moved.unlink(missing_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._world.folder, prefix="push-") as notes:
+                request = Exchange(Path(notes), receive, send, found["rest"] == "git-receive-pack")
+                environment = self._environment(scope, repository, who, found["rest"], request)
+                await request.run(environment, lambda moved: self._tell(repository, who, moved))
 
     def _admit(
         self, scope: Scope, full_name: str, pushes: bool
@@ -138,13 +152,19 @@ class GitHttp:
             name = who.account.login if who.account else "you"
             if not pushes:
                 raise Forbidden("Write access to repository not granted.") from None
-            raise Forbidden(f"Permission to {repository.full_name}.git denied to {name}.") from None
+            words = f"Permission to {repository.full_name}.git denied to {name}."
+            raise Forbidden(words) from None
         if pushes and repository.archived:
             raise Forbidden("This repository was archived so it is read-only.")
         return repository, who
 
     def _environment(
-        self, scope: Scope, repository: Repository, who: auth.Credential, rest: str, moved: Path
+        self,
+        scope: Scope,
+        repository: Repository,
+        who: auth.Credential,
+        rest: str,
+        request: Exchange,
     ) -> dict[str, str]:
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
         environment = {
@@ -157,7 +177,9 @@ class GitHttp:
             "CONTENT_TYPE": headers.get(b"content-type", ""),
             "REMOTE_USER": who.account.login if who.account else "",
             "REMOTE_ADDR": "127.0.0.1",
-            "GITHUB_MOVED": str(moved),
+            "GITHUB_MOVED": str(request.moved),
+            "GITHUB_REFUSED": str(request.refused),
+            "GITHUB_LARGEST": str(LARGEST_FILE),
             "GITHUB_PROTECTED": " ".join(f"refs/heads/{name}" for name in repository.protected),
         }
         if who.kind == "installation" and who.token and "workflows" not in who.token.permissions:
@@ -176,79 +198,93 @@ class GitHttp:
             environment[f"GIT_CONFIG_VALUE_{position}"] = value
         return environment
 
-    def _tell(self, repository: Repository, who: auth.Credential, moved: Path) -> None:
-        """Fires the events of the refs that a push moved."""
-        if not moved.exists():
-            return
+    def _tell(self, repository: Repository, who: auth.Credential, moved: list[str]) -> None:
+        """Fires the events of the refs that a push moved, given as "old new ref"."""
         actor: Actor = who.actor()
-        for line in moved.read_text().splitlines():
+        for line in moved:
             old, new, ref = line.split(" ", 2)
             refs.moved(self._world, repository, actor, ref, old, new)
 
 
-async def _run(
-    environment: dict[str, str], receive: Receive, send: Send, finish: Callable[[], None]
-) -> None:
-    """Feeds the request to git and drains its answer at the same time.
+class Exchange:
+    """One request to git and its answer; `notes` is a folder in which the hooks leave word."""
 
-    `finish` runs when git has ended, before the answer's last byte: what a push caused is true
-    by the time the client knows of the push.
-    """
-    process = await asyncio.create_subprocess_exec(
-        "git",
-        "http-backend",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=environment,
-    )
-    feeding = asyncio.create_task(_feed(process, receive))
-    try:
-        await _drain(process, send)
-        await process.wait()
-        finish()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-    finally:
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
-        if process.returncode is None:
-            process.kill()
+    def __init__(self, notes: Path, receive: Receive, send: Send, pushes: bool) -> None:
+        self.moved, self.refused = notes / "moved", notes / "refused"
+        self._receive, self._send = receive, send
+        self._pushes = pushes
+
+    async def run(self, environment: dict[str, str], finish: Callable[[list[str]], None]) -> None:
+        """Feeds the request to git and drains its answer at the same time.
+
+        `finish` gets the refs that moved once git has ended, before the answer's last byte:
+        what a push caused is true by the time the client knows of the push.
+        """
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            "http-backend",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environment,
+        )
+        feeding = asyncio.create_task(self._feed(process))
+        try:
+            kept = await self._drain(process)
             await process.wait()
-
-
-async def _feed(process: asyncio.subprocess.Process, receive: Receive) -> None:
-    stdin = process.stdin
-    if stdin is None:
-        return
-    try:
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
+            finish(_lines(self.moved))
+            if kept:
+                refused = dict(line.split(" ", 1) for line in _lines(self.refused))
+                kept = report.reasoned(kept, refused) if refused else kept
+            await self._send({"type": "http.response.body", "body": kept, "more_body": False})
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+            if process.returncode is None:
                 process.kill()
-                return
-            stdin.write(message.get("body", b""))
-            await stdin.drain()
-            if not message.get("more_body"):
-                break
-    except (BrokenPipeError, ConnectionResetError):
-        return  # git answered without reading everything, which is its right
-    stdin.close()
+                await process.wait()
+
+    async def _feed(self, process: asyncio.subprocess.Process) -> None:
+        stdin = process.stdin
+        if stdin is None:
+            return
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    process.kill()
+                    return
+                stdin.write(message.get("body", b""))
+                await stdin.drain()
+                if not message.get("more_body"):
+                    break
+        except (BrokenPipeError, ConnectionResetError):
+            return  # git answered without reading everything, which is its right
+        stdin.close()
+
+    async def _drain(self, process: asyncio.subprocess.Process) -> bytes:
+        """Passes the answer on; that of a push, which is short, is returned instead."""
+        stdout = process.stdout
+        if stdout is None:
+            return b""
+        status, headers = 200, []
+        while line := (await stdout.readline()).strip():
+            name, _, value = line.partition(b":")
+            if name.lower() == b"status":
+                status = int(value.split()[0])
+            else:
+                headers.append((name.lower(), value.strip()))
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        await self._send(start)
+        if self._pushes and status == 200:
+            return await stdout.read()
+        while chunk := await stdout.read(CHUNK):
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        return b""
 
 
-async def _drain(process: asyncio.subprocess.Process, send: Send) -> None:
-    stdout = process.stdout
-    if stdout is None:
-        return
-    status, headers = 200, []
-    while line := (await stdout.readline()).strip():
-        name, _, value = line.partition(b":")
-        if name.lower() == b"status":
-            status = int(value.split()[0])
-        else:
-            headers.append((name.lower(), value.strip()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    while chunk := await stdout.read(CHUNK):
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+def _lines(file: Path) -> list[str]:
+    return file.read_text(errors="replace").splitlines() if file.exists() else []
 
 
 async def _say(send: Send, status: int, words: str, headers: dict[str, str] | None = None) -> None:

@@ -4,125 +4,35 @@ They show everything, private or not, and act as whoever is chosen in the form: 
 for one person on one machine.
 """
 
-import json
-import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from vibecoder.local.github import bare, checks, diffs, issues, markdown, merge, pulls, signin
+from vibecoder.local.github import bare, checks, diffs, issues, merge, pulls, signin
 from vibecoder.local.github.problems import NotFound, Problem
 from vibecoder.local.github.records import (
-    Account,
     Actor,
     CheckRun,
     Issue,
     Pull,
     Repository,
 )
-from vibecoder.local.github.shapes import threads
 from vibecoder.local.github.shapes.checks import suite_state
 from vibecoder.local.github.shapes.repositories import account_by_email
 from vibecoder.local.github.shapes.site import site_of
+from vibecoder.local.github.view import POLICY, Viewed, templates
 from vibecoder.local.github.world import World
 
-EMOJI = dict(zip(threads.REACTIONS, "👍👎😄🎉😕❤🚀👀", strict=True))
 COLORS = ("#0969da", "#8250df", "#bf3989", "#1a7f37", "#bc4c00", "#9a6700", "#cf222e", "#57606a")
 LARGEST_DIFF = 3000  # rows of a file that are shown
-# Nothing that a repository or a comment holds may run or be fetched.
-POLICY = (
-    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
-
-Page = Callable[["Viewed"], Response]
-
-
-class Viewed:
-    """One request for a page."""
-
-    def __init__(self, world: World, templates: Environment, request: Request, form: FormData):
-        self.world = world
-        self.request = request
-        self.form = form
-        self._templates = templates
-
-    @property
-    def repo(self) -> Repository:
-        params = self.request.path_params
-        found = self.world.find_repository(f"{params['owner']}/{params['repo']}")
-        if found is None:
-            raise NotFound
-        return found
-
-    @property
-    def person(self) -> Account:
-        """Who acts: the one chosen in the form, or the first."""
-        chosen = str(self.form.get("by") or self.request.cookies.get("by") or "")
-        people = list(self.world.users)
-        return self.world.account(chosen if chosen in people else people[0])
-
-    def field(self, name: str) -> str:
-        return str(self.form.get(name) or "").replace("\r\n", "\n")
-
-    def page(self, template: str, **values: Any) -> Response:
-        text = self._templates.get_template(template).render(
-            world=self.world, me=self.person.login, path=self.request.url.path, **values
-        )
-        return HTMLResponse(text, headers={"Content-Security-Policy": POLICY})
-
-    def back(self, path: str) -> Response:
-        """To the page after a form; remembers who acted."""
-        answer = RedirectResponse(path, 303)
-        answer.set_cookie("by", self.person.login, samesite="strict", httponly=True)
-        return answer
-
-
-def _md(text: str | None, root: str = "", breaks: bool = True) -> Markup:
-    return Markup(markdown.render(text, root, breaks=breaks))  # noqa: S704  # escapes all HTML
-
-
-def _title(text: str) -> Markup:
-    """A title, whose `code` alone is Markdown."""
-    escaped = str(Markup.escape(text))
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escaped))  # noqa: S704  # escaped
-
-
-def _templates() -> Environment:
-    made = Environment(
-        loader=PackageLoader("vibecoder.local.github"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters["markdown"] = _md
-    made.filters["title"] = _title
-    made.filters["when"] = lambda moment: moment.strftime("%d %b %Y, %H:%M UTC")
-    made.filters["short"] = lambda sha: sha[:7]
-    made.globals["emoji"] = EMOJI
-    made.globals["rollup"] = _rollup
-    return made
-
-
-def _rollup(reactions: list[Any]) -> list[tuple[str, int, str]]:
-    """Emoji, how many, and by whom, of each kind that there is."""
-    out = []
-    for content, sign in EMOJI.items():
-        who = [it.account.login for it in reactions if it.content == content]
-        if who:
-            out.append((sign, len(who), ", ".join(who)))
-    return out
-
+Page = Callable[[Viewed], Response]
 
 # Reading.
 
@@ -401,94 +311,17 @@ def merge_pull(view: Viewed) -> Response:
     return view.back(f"/{repo.full_name}/pull/{found.number}#end")
 
 
-# Signing in, and registering and installing Apps.
-
-
-def authorize(view: Viewed) -> Response:
-    """Asks which person signs in; ?login= answers at once, which tests use."""
-    asked = {**view.request.query_params, **{key: str(value) for key, value in view.form.items()}}
-    app = signin.app_of(view.world, asked.get("client_id", ""))
-    if app is None:
-        raise NotFound
-    redirect = signin.redirect_of(app, asked.get("redirect_uri", ""))
-    if redirect is None:
-        raise Problem("The redirect_uri is not associated with this application.")
-    method, challenge = asked.get("code_challenge_method", ""), asked.get("code_challenge", "")
-    if challenge and method != "S256":
-        values = {"error": "invalid_request", "state": asked.get("state", "")}
-        return RedirectResponse(signin.with_query(redirect, **values), 302)
-    login = asked.get("login", "")
-    if login in view.world.users:
-        who = view.world.account(login)
-        return signin.approve(view.world, app, who, redirect, asked.get("state", ""), challenge)
-    return view.page("authorize.html", app=app, asked=asked)
-
-
-def new_app(view: Viewed) -> Response:
-    """The manifest form: shown, then confirmed; ?approve=1 registers at once, for tests."""
-    query = view.request.query_params
-    owner = view.person
-    org = view.request.path_params.get("org")
-    if org:
-        owner = view.world.accounts.get(org.lower()) or view.world.create_account(
-            org, kind="Organization"
-        )
-    text = view.field("manifest")
-    if not text:
-        return view.page("new_app.html", manifest=None, text="", state="")
-    try:
-        manifest = json.loads(text)
-    except ValueError:
-        raise Problem("The manifest is not JSON.") from None
-    state = query.get("state", "") or view.field("state")
-    if not (query.get("approve") or view.field("approve")):
-        return view.page("new_app.html", manifest=manifest, text=text, state=state)
-    manifest["name"] = view.field("name") or manifest.get("name")
-    try:
-        code = signin.register(view.world, manifest, owner)
-    except ValueError as error:
-        raise Problem(str(error)) from None
-    values = {"code": code} | ({"state": state} if state else {})
-    target = str(manifest.get("redirect_url") or f"/settings/apps/{code}")
-    return RedirectResponse(signin.with_query(target, **values), 302)
-
-
-def about_app(view: Viewed) -> Response:
-    slug = view.request.path_params["slug"]
-    app = next((app for app in view.world.apps.values() if app.slug == slug), None)
-    if app is None:
-        raise NotFound
-    owners = {repo.owner.login: repo.owner for repo in view.world.repositories.values()}
-    return view.page("app.html", app=app, owners=list(owners))
-
-
-def install_app(view: Viewed) -> Response:
-    slug = view.request.path_params["slug"]
-    app = next((app for app in view.world.apps.values() if app.slug == slug), None)
-    who = view.world.accounts.get(view.field("account").lower())
-    if app is None or who is None:
-        raise NotFound
-    made = next(
-        (it for it in view.world.installations.values() if it.app is app and it.account is who),
-        None,
-    ) or view.world.install(app, who)
-    if not app.setup_url:
-        return view.back(f"/apps/{app.slug}")
-    values = {"installation_id": str(made.id), "setup_action": "install"}
-    return RedirectResponse(signin.with_query(app.setup_url, **values), 302)
-
-
 REPO = "/{owner}/{repo}"
 PAGES: tuple[tuple[str, str, Page], ...] = (
     ("GET", "/", home),
     ("GET", "/_static/github.css", stylesheet),
     ("GET", "/avatars/{id:int}", avatar),
-    ("GET POST", "/login/oauth/authorize", authorize),
-    ("GET POST", "/settings/apps/new", new_app),
-    ("GET POST", "/organizations/{org}/settings/apps/new", new_app),
-    ("GET", "/apps/{slug}", about_app),
-    ("GET", "/apps/{slug}/installations/new", about_app),
-    ("POST", "/apps/{slug}/installations/new", install_app),
+    ("GET POST", "/login/oauth/authorize", signin.authorize),
+    ("GET POST", "/settings/apps/new", signin.new_app),
+    ("GET POST", "/organizations/{org}/settings/apps/new", signin.new_app),
+    ("GET", "/apps/{slug}", signin.about_app),
+    ("GET", "/apps/{slug}/installations/new", signin.about_app),
+    ("POST", "/apps/{slug}/installations/new", signin.install_app),
     ("GET", "/{owner}", account),
     ("GET", REPO, repository),
     ("GET", REPO + "/tree/{rest:path}", tree),
@@ -514,19 +347,19 @@ PAGES: tuple[tuple[str, str, Page], ...] = (
 
 def pages(world: World) -> Starlette:
     """The app for people."""
-    templates = _templates()
+    shared = templates()
 
     def endpoint(page: Page) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
             form = await request.form() if request.method == "POST" else FormData()
-            view = Viewed(world, templates, request, form)
+            seen = Viewed(world, shared, request, form)
             try:
-                return page(view)
+                return page(seen)
             except Problem as problem:
                 words = problem.message
                 if problem.errors:
                     words += ": " + "; ".join(str(e.get("message", e)) for e in problem.errors)
-                shown = view.page("problem.html", status=problem.status, words=words)
+                shown = seen.page("problem.html", status=problem.status, words=words)
                 shown.status_code = problem.status if problem.status < 500 else 422
                 return shown
 

@@ -17,7 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from vibecoder.local.github import auth, hooks
+from vibecoder.local.github.problems import Invalid, NotFound
 from vibecoder.local.github.records import Account, App, Token, now
+from vibecoder.local.github.view import Viewed
 from vibecoder.local.github.world import World
 
 CODE_LIFE = timedelta(minutes=10)
@@ -155,3 +157,80 @@ def register(world: World, manifest: dict[str, Any], owner: Account) -> str:
     code = secrets.token_hex(20)
     world.codes[code] = app
     return code
+
+
+# Signing in, and registering and installing Apps.
+
+
+def authorize(view: Viewed) -> Response:
+    """Asks which person signs in; ?login= answers at once, which tests use."""
+    asked = {**view.request.query_params, **{key: str(value) for key, value in view.form.items()}}
+    app = app_of(view.world, asked.get("client_id", ""))
+    if app is None:
+        raise NotFound
+    redirect = redirect_of(app, asked.get("redirect_uri", ""))
+    if redirect is None:
+        raise Invalid("The redirect_uri is not associated with this application.")
+    method, challenge = asked.get("code_challenge_method", ""), asked.get("code_challenge", "")
+    if challenge and method != "S256":
+        values = {"error": "invalid_request", "state": asked.get("state", "")}
+        return RedirectResponse(with_query(redirect, **values), 302)
+    login = asked.get("login", "")
+    if login in view.world.users:
+        who = view.world.account(login)
+        return approve(view.world, app, who, redirect, asked.get("state", ""), challenge)
+    return view.page("authorize.html", app=app, asked=asked)
+
+
+def new_app(view: Viewed) -> Response:
+    """The manifest form: shown, then confirmed; ?approve=1 registers at once, for tests."""
+    query = view.request.query_params
+    owner = view.person
+    org = view.request.path_params.get("org")
+    if org:
+        owner = view.world.accounts.get(org.lower()) or view.world.create_account(
+            org, kind="Organization"
+        )
+    text = view.field("manifest")
+    if not text:
+        return view.page("new_app.html", manifest=None, text="", state="")
+    try:
+        manifest = json.loads(text)
+    except ValueError:
+        raise Invalid("The manifest is not JSON.") from None
+    state = query.get("state", "") or view.field("state")
+    if not (query.get("approve") or view.field("approve")):
+        return view.page("new_app.html", manifest=manifest, text=text, state=state)
+    manifest["name"] = view.field("name") or manifest.get("name")
+    try:
+        code = register(view.world, manifest, owner)
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+    values = {"code": code} | ({"state": state} if state else {})
+    target = str(manifest.get("redirect_url") or f"/settings/apps/{code}")
+    return RedirectResponse(with_query(target, **values), 302)
+
+
+def about_app(view: Viewed) -> Response:
+    slug = view.request.path_params["slug"]
+    app = next((app for app in view.world.apps.values() if app.slug == slug), None)
+    if app is None:
+        raise NotFound
+    owners = {repo.owner.login: repo.owner for repo in view.world.repositories.values()}
+    return view.page("app.html", app=app, owners=list(owners))
+
+
+def install_app(view: Viewed) -> Response:
+    slug = view.request.path_params["slug"]
+    app = next((app for app in view.world.apps.values() if app.slug == slug), None)
+    who = view.world.accounts.get(view.field("account").lower())
+    if app is None or who is None:
+        raise NotFound
+    made = next(
+        (it for it in view.world.installations.values() if it.app is app and it.account is who),
+        None,
+    ) or view.world.install(app, who)
+    if not app.setup_url:
+        return view.back(f"/apps/{app.slug}")
+    values = {"installation_id": str(made.id), "setup_action": "install"}
+    return RedirectResponse(with_query(app.setup_url, **values), 302)

@@ -61,8 +61,9 @@ class World:
     """Everything this GitHub knows; the git objects are in bare repositories under `folder`.
 
     One App is registered, with `private_key` (PEM) or a new key. It is installed on the owner of
-    the first repository that is added; further owners get installations of their own. Three people exist: maya, who may write to
-    every added repository, rob, who may read, and sam, a stranger.
+    the first repository that is added; further owners get installations of their own. Three
+    people exist: maya, who may write to every added repository, rob, who may read, and sam, a
+    stranger.
     """
 
     def __init__(

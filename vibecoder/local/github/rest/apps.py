@@ -71,9 +71,9 @@ def mint(call: Call) -> Answer:
         raise Forbidden(auth.SUSPENDED)
     ids: set[int] | None = None
     known = call.world.repositories
-    if "repository_ids" in call.body:
+    if call.body.get("repository_ids"):
         ids = {one for one in call.strings("repository_ids") if isinstance(one, int)}
-    elif "repositories" in call.body:
+    elif call.body.get("repositories"):
         names = [str(name).lower() for name in call.strings("repositories")]
         ids = {one for one in found.repository_ids if known[one].name.lower() in names}
         if len(ids) != len(set(names)):
@@ -88,7 +88,7 @@ def mint(call: Call) -> Answer:
             )
     asked = call.body.get("permissions")
     permissions = dict(found.permissions)
-    if asked is not None:
+    if asked:  # PyGithub sends an empty object and means all
         if not isinstance(asked, dict):
             raise Invalid("Invalid request.\n\nFor 'properties/permissions', it is not an object.")
         for name, level in asked.items():

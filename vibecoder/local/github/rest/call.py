@@ -221,7 +221,7 @@ async def respond(world: World, rule: Rule, request: Request) -> Response:
             answer.headers.setdefault("X-Accepted-GitHub-Permissions", accepted)
     except Problem as problem:
         answer = refusal(problem)
-    return _dress(request, answer, limits)
+    return dress(request, answer, limits)
 
 
 def refusal(problem: Problem) -> Answer:
@@ -293,7 +293,8 @@ def _count(world: World, key: str, *, spend: bool) -> dict[str, str]:
     }
 
 
-def _dress(request: Request, answer: Answer, limits: dict[str, str]) -> Response:
+def dress(request: Request, answer: Answer, limits: dict[str, str] | None = None) -> Response:
+    """The answer with the headers that every answer of the API has."""
     if isinstance(answer.body, bytes):
         content = answer.body
     elif isinstance(answer.body, str) and not answer.media.startswith("application/json"):
@@ -303,7 +304,7 @@ def _dress(request: Request, answer: Answer, limits: dict[str, str]) -> Response
     else:
         content = json.dumps(answer.body, ensure_ascii=True).encode()
     headers = {
-        **limits,
+        **(limits or {}),
         **answer.headers,
         "X-GitHub-Request-Id": ":".join(secrets.token_hex(2).upper() for _ in range(5)),
         "X-GitHub-Media-Type": "github.v3; format=json",
