@@ -236,14 +236,14 @@ class Checkout:
         ignored = Ignored(lambda path: given[path] if path in given else self._plain(path))
         take: list[Listed] = []
         refused: list[Refused] = []
-        left_out = 0
+        left_out: set[bytes] = set()
         for path, each in listed.items():
             tracked = path in here
             if tracked and self._entries[path] == Entry(each.mode, each.sha):
                 continue
             try:
                 if not tracked and ignored.covers(path):
-                    left_out += 1
+                    left_out.add(path)
                     continue
             except TooSlow:
                 return self._refuse(intake.broken("matching .gitignore against them took too long"))
@@ -276,7 +276,7 @@ class Checkout:
             tuple(sorted(take, key=lambda each: each.path)),
             tuple(sorted(deleted)),
             intake.told(refused),
-            left_out,
+            frozenset(left_out),
         )
 
     def commit(
@@ -362,7 +362,7 @@ class Checkout:
         return unified(self._store, *trees, max_bytes)
 
     def _refuse(self, refused: Refused) -> Changes:
-        return Changes(self.head_sha, (), (), (refused,), 0)
+        return Changes(self.head_sha, (), (), (refused,), frozenset())
 
     def _contents(self, changes: Changes, blobs: Mapping[bytes, Blob]) -> Iterable[Refused]:
         """What is wrong with the content that came, now that it is known."""

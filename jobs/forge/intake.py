@@ -78,7 +78,11 @@ class Changes:
     listed: tuple[Listed, ...]
     deleted: tuple[bytes, ...]
     refused: tuple[Refused, ...]
-    ignored: int  # new files that .gitignore covers
+    left_out: frozenset[bytes]  # new files that .gitignore covers: they are in no commit
+
+    @property
+    def ignored(self) -> int:
+        return len(self.left_out)
 
     @property
     def take(self) -> tuple[bytes, ...]:

@@ -33,6 +33,7 @@ from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
 from dulwich.objects import ObjectID
 from dulwich.pack import UnresolvedDeltas
 from dulwich.refs import Ref, check_ref_format
+from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError, SSLError
 from urllib3.util import Retry, Timeout, make_headers
 
 from jobs.forge.errors import (
@@ -82,11 +83,13 @@ class Remote:
     """A repository behind smart HTTP.
 
     `token` is called for every HTTP request, because installation tokens expire in mid-job; it may
-    raise, and what it raises passes through. `url` never carries credentials.
+    raise, and what it raises passes through. `refused` is told each one that was not accepted, so
+    that `token` gives another. `url` never carries credentials.
     """
 
     url: str  # https://host/owner/name.git
     token: Callable[[], str]
+    refused: Callable[[str], None] = lambda token: None
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -149,23 +152,24 @@ class _Client(HttpGitClient):
         raise_for_status: bool = True,
     ) -> tuple[Any, Callable[[int], bytes]]:
         self._left()
-        self._auth_header = make_headers(basic_auth=f"x-access-token:{self.remote.token()}")[
-            "authorization"
-        ]
+        token = self.remote.token()
+        self._auth_header = make_headers(basic_auth=f"x-access-token:{token}")["authorization"]
         if isinstance(data, bytes):
             # In blocks, because a socket's timeout is for all that one call sends.
             data = _Upload(data, self._left)
         try:
             response, _ = super()._http_request(url, headers, data, raise_for_status=False)
-        except GitProtocolError:
-            raise self.unreachable() from None  # its text names addresses, ours the repository
+        except GitProtocolError as error:  # its text is urllib3's, ours is for people
+            raise self.unreachable(_why(error.__cause__)) from None
         finally:
             self._auth_header = None
         self.opening = b""
         try:
             self._check(url, response)
-        except BaseException:
+        except BaseException as error:
             response.close()
+            if isinstance(error, GitUnauthorized):
+                self.remote.refused(token)
             raise
         return response, lambda size: self._read(response, size)
 
@@ -195,9 +199,7 @@ class _Client(HttpGitClient):
         if time.monotonic() > self.deadline:
             raise self.unreachable(f"it took longer than {self.seconds:.0f} seconds")
 
-    def unreachable(
-        self, why: str = "no answer came", retry_after: float | None = None
-    ) -> GitUnreachable:
+    def unreachable(self, why: str, retry_after: float | None = None) -> GitUnreachable:
         host = urlsplit(self.remote.url).netloc
         return GitUnreachable(
             f"I could not reach {self.remote.name} on {host}: {why}. "
@@ -247,6 +249,19 @@ class _Client(HttpGitClient):
         raise GitError(f"{name} gave an answer that I did not expect, HTTP status {status}.")
 
 
+def _why(error: BaseException | None) -> str:
+    reason = error.reason if isinstance(error, MaxRetryError) else error
+    match reason:
+        case SSLError():
+            return "its TLS certificate was not accepted"
+        case NameResolutionError():
+            return "its name could not be resolved"
+        case NewConnectionError():
+            return "the connection was refused"
+        case _:
+            return "no answer came"
+
+
 class _Upload(BytesIO):
     """A request's body that is read block by block, while there is time left."""
 
@@ -283,7 +298,8 @@ def connect(remote: Remote, seconds: float, max_bytes: int | None = None) -> Ite
 def patiently(seconds: float, attempt: Callable[[float], T]) -> T:
     """Calls `attempt(seconds left)` again after a passing fault, within `seconds` in all.
 
-    A refused token gets one more chance: GitHub's fresh tokens are not valid everywhere at once.
+    A refused token gets one more chance, with another one: it may have been withdrawn, and GitHub's
+    fresh tokens are not valid everywhere at once.
     """
     deadline = time.monotonic() + seconds
 

@@ -2,11 +2,19 @@
 
 import logging
 import socket
+import ssl
+import threading
 import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from git_world import (
     TOKEN,
     Server,
@@ -198,8 +206,45 @@ def test_no_server_at_all_is_told(tmp_path: Path) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/o/r.git"
-        with pytest.raises(GitUnreachable, match="could not reach o/r on 127"):
+        with pytest.raises(GitUnreachable, match=r"on 127.*connection was refused"):
             Checkout.fetch(tmp_path / "job", Remote(url, lambda: TOKEN), None, seconds=1)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + certificate.public_bytes(Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    def greet() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return  # closed: the test is over
+            with connection, suppress(OSError):
+                context.wrap_socket(connection, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/o/r.git"
+        thread = threading.Thread(target=greet)
+        thread.start()
+        with pytest.raises(GitUnreachable, match="certificate was not accepted"):
+            Checkout.fetch(tmp_path / "job", Remote(url, lambda: TOKEN), None, seconds=0.5)
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
 
 
 def test_a_renamed_repository_is_followed(server: Server, bare: Path, tmp_path: Path) -> None:
