@@ -1,9 +1,10 @@
 """Runs inside the sandbox, beside the repository: commands, and questions about its files.
 
-Standard library only, Python 3.8 or newer, started as `python3 -I -S inside.py VERB [REQUEST_FILE]`
-with the repository's root as its working directory. The request is JSON, from the environment
-variable VIBECODER_REQUEST or from the file. Answers are JSON on stdout, except for `manifest`
-and `take`, which write base64 because a command's output has to be text on its way out.
+Standard library only, Python 3.8 or newer, started as
+`python3 -I -S inside.py VERB ROOT [REQUEST_FILE]`, where ROOT holds the repository's files. The
+request is JSON, from the environment variable VIBECODER_REQUEST or from the file. Answers are JSON
+on stdout, except for `manifest` and `take`, which write base64 because a command's output has to
+be text on its way out.
 A request that cannot be met ends with exit code 3 and a sentence on stderr.
 
 Whoever owns the sandbox can change this file or lie in its place, so the host treats every answer
@@ -47,13 +48,17 @@ class Refused(Exception):
 
 
 def main() -> None:
-    verb, *rest = sys.argv[1:]
+    verb, root, *rest = sys.argv[1:]
     request = os.environ.pop("VIBECODER_REQUEST", "{}")
     if rest:
         with open(rest[0], encoding="utf-8") as file:
             request = file.read()
         os.unlink(rest[0])
     try:
+        try:
+            os.chdir(root)
+        except OSError as error:
+            raise Refused(f"{root} cannot be entered: {error.strerror}.") from error
         answer = VERBS[verb](json.loads(request))
     except Refused as refusal:
         sys.stderr.write(str(refusal))
@@ -71,19 +76,17 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     {command, cwd, seconds, log, keep} -> {exit_code, seconds, bytes, sha256, head, tail} where
     head and tail are base64 of at most `keep` bytes each, the tail empty when the head has it all.
     """
-    import ctypes
     import subprocess
 
     command = request["command"]
-    folder = os.path.dirname(request["log"])
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(os.path.dirname(request["log"]), exist_ok=True)
+    kept = Kept(request["log"], request["keep"])  # before the command, which may clear our folder
     script = None
     if len(command) > 100000:  # one argument may have 128 KiB at most
         script = request["log"] + ".sh"
         with open(script, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(command)
-    # Orphans of the command become our children, so that a daemon cannot outlive its command.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _adopt_orphans()
     started = time.monotonic()
     deadline = started + request["seconds"]
     try:
@@ -97,14 +100,11 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         )
     except OSError as error:
         raise Refused(f"The command could not be started: {error}.") from error
-    kept = Kept(request["log"], request["keep"])
     finished = _collect(process, kept, deadline)
     exit_code = process.returncode if finished else None
     if exit_code is not None and exit_code < 0:
         exit_code = 128 - exit_code  # as a shell reports death by a signal
     _end_all()
-    if script:
-        os.unlink(script)
     kept.close()
     return {
         "exit_code": exit_code,
@@ -114,6 +114,16 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         "head": base64.b64encode(bytes(kept.head)).decode(),
         "tail": base64.b64encode(bytes(kept.tail)).decode(),
     }
+
+
+def _adopt_orphans() -> None:
+    """Make the command's orphans our children, so that a daemon cannot outlive its command."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        return  # a Python without ctypes: what double-forks lives on until the sandbox ends
 
 
 class Kept:
@@ -228,11 +238,11 @@ def _children() -> list[int]:
 
 
 def manifest(request: dict[str, Any]) -> None:
-    """Each file below the root as `mode sha1-of-blob TAB path NUL`, sorted by path.
+    """Each file below the root as `mode sha1-of-blob size TAB path NUL`, sorted by path.
 
-    Symbolic links have mode 120000 and the blob of their target. What git could not hold is listed
-    as `000000 KIND TAB path NUL`: `git` (a repository of its own, not entered), `unreadable`,
-    `fifo`, `socket`, `device`. Out come base64 lines of one zlib stream.
+    Symbolic links have mode 120000, the blob of their target and no size. What git could not hold
+    is listed as `000000 KIND TAB path NUL`: `git` (a repository of its own, not entered),
+    `unreadable`, `fifo`, `socket`, `device`. Out come base64 lines of one zlib stream.
     """
     import zlib
 
@@ -254,7 +264,8 @@ def _entries() -> Iterator[tuple[bytes, bytes, bytes]]:
         if entry is None:
             yield path, b"000000", b"unreadable"
             continue
-        mode = entry.stat(follow_symlinks=False).st_mode
+        found = entry.stat(follow_symlinks=False)
+        mode = found.st_mode
         if entry.name == b".git":
             yield path, b"000000", b"git"
         elif stat.S_ISLNK(mode):
@@ -265,7 +276,8 @@ def _entries() -> Iterator[tuple[bytes, bytes, bytes]]:
             except OSError:
                 yield path, b"000000", b"unreadable"
             else:
-                yield path, b"100755" if mode & stat.S_IXUSR else b"100644", blob
+                kind = b"100755" if mode & stat.S_IXUSR else b"100644"
+                yield path, kind, b"%s %d" % (blob, found.st_size)
         else:
             kind = (
                 b"fifo" if stat.S_ISFIFO(mode) else b"socket" if stat.S_ISSOCK(mode) else b"device"

@@ -52,12 +52,40 @@ async def clone(record: Record, remote: Remote, folder: Path) -> Checkout:
     pushed = await asyncio.to_thread(remote_head, remote, job.branch)
     if pushed is None:
         return await asyncio.to_thread(Checkout.fetch, folder, remote, job.base, sha=job.base_sha)
-    if pushed != job.head_sha and job.plan is not None:
-        # A worker died after its push and before its record: the push stands, so adopt it.
-        number = job.steps_done + 1
-        title = job.plan.steps[min(number, len(job.plan.steps)) - 1].title
-        await record.add(StepCommitted(record.now, number, pushed, title, (), 0, 0, -1))
-    return await asyncio.to_thread(Checkout.fetch, folder, remote, job.branch, sha=pushed)
+    checkout = await asyncio.to_thread(Checkout.fetch, folder, remote, job.branch, sha=pushed)
+    if job.commits and pushed == job.head_sha:
+        return checkout
+    try:
+        await _adopt(record, checkout)
+    except BaseException:
+        checkout.close()
+        raise
+    return checkout
+
+
+async def _adopt(record: Record, checkout: Checkout) -> None:
+    """Take the branch's head for ours where a worker died after its push and before its record.
+
+    Raises PushRefused where somebody else moved the branch.
+    """
+    job, head = record.job, checkout.head()
+    bot = await record.shop.github.bot()
+    number = job.steps_done + 1
+    ours = (
+        job.plan is not None
+        and number <= len(job.plan.steps)
+        and head.author.email == bot.email
+        and head.parents == (job.head_sha,)
+        and f"\nVibecode-Step: {number}/" in head.message
+    )
+    if not ours:
+        raise PushRefused(
+            "stale",
+            f"The branch `{job.branch}` is not as I left it, so I did not write to it. "
+            "Delete or rename it, then ask again.",
+        )
+    subject = head.message.partition("\n")[0]
+    await record.add(StepCommitted(record.now, number, checkout.head_sha, subject, (), 0, 0, -1))
 
 
 async def _free_branch(job: Job, remote: Remote) -> str:

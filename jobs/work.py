@@ -99,7 +99,7 @@ async def _carry(record: Record, forge: Forge, report: Report) -> Finished | Non
         return record.end("failed", "This repository is archived, so nothing can be pushed to it.")
     shop.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=shop.folder) as folder:
-        remote = Remote(facts.clone_url, forge.remote_token())
+        remote = Remote(facts.clone_url, forge.remote_token(), forge.token_refused)
         with await clone(record, remote, Path(folder)) as checkout:
             config = repoconfig.read(await asyncio.to_thread(checkout.read, repoconfig.PATH))
             sandbox, kept = await sandbox_of(record, checkout)

@@ -186,6 +186,10 @@ class Forge:
         """For git's threads: each call gives a token that is good for the next minutes."""
         return self._github.tokens.current(*self._key)
 
+    def token_refused(self, token: str) -> None:
+        """For git's threads: GitHub did not accept this one, so the next one is made anew."""
+        self._github.tokens.drop(*self._key, token)
+
     async def facts(self) -> RepositoryFacts:
         """Raises Missing where it is gone."""
         found = await self._get(answers.RepositoryAnswer, "", what="look at the repository")

@@ -5,12 +5,15 @@ Nothing here waits by the clock: each effect on the loopback GitHub and each lin
 """
 
 import asyncio
+import hmac
 import itertools
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import httpx
 import structlog
@@ -109,6 +112,19 @@ class House:
 
         return await self.until(settled)
 
+    async def deliver(self, event: str, payload: Mapping[str, Any]) -> httpx.Response:
+        """Posts a webhook as GitHub would, signed, under a new GUID."""
+        body = json.dumps(payload).encode()
+        secret = self.world.webhook_secret.encode()
+        headers = {
+            "Content-Type": "application/json",
+            "X-GitHub-Event": event,
+            "X-GitHub-Delivery": str(uuid4()),
+            "X-Hub-Signature-256": "sha256=" + hmac.new(secret, body, "sha256").hexdigest(),
+        }
+        async with httpx.AsyncClient() as client:
+            return await client.post(f"{self.service}/webhook", content=body, headers=headers)
+
     async def sandboxes(self) -> list[str]:
         """The ids of the sandboxes that live now."""
         box = self.here.sandbox
@@ -147,15 +163,35 @@ class Scene:
         """The job that a comment began (or the job with that id), as far as it goes by itself."""
         job_id = said if isinstance(said, str) else job_id_of(said.key)
         events = []
+        await self.begun(job_id)
         async with asyncio.timeout(PATIENCE):
-            while not await self.house.store.history(job_id):
-                async with self.house.changed:
-                    await self.house.changed.wait()
             async for _, event in self.house.store.follow(job_id):
                 events.append(event)
                 if (job := fold(job_id, events)).state == "awaiting_approval":
                     break
         return job
+
+    async def job_when(self, said: "Said", condition: Callable[[Job], bool]) -> Job:
+        """The job that a comment began, once the condition holds."""
+        job_id, events = job_id_of(said.key), []
+        await self.begun(job_id)
+        async with asyncio.timeout(PATIENCE):
+            async for _, event in self.house.store.follow(job_id):
+                events.append(event)
+                if condition(job := fold(job_id, events)):
+                    return job
+        raise AssertionError(f"{job_id} ended as {fold(job_id, events).end}")
+
+    async def begun(self, job_id: str) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not await self.house.store.history(job_id):
+                async with self.house.changed:
+                    await self.house.changed.wait()
+
+    async def newest(self) -> str:
+        """The id of the repository's newest job."""
+        identity = self.house.world.repository(self.repository).id
+        return (await self.house.store.jobs(1, repository_ids=[identity]))[0].id
 
     async def job_until(self, job_id: str, state: str) -> Job:
         """The job once it is in that state."""
@@ -228,7 +264,7 @@ async def house(folder: Path, **overrides: str) -> AsyncIterator[House]:
         )
         async with open_store(settings) as store, serve(front_door(settings, store)) as service:
             here.world.hook_url = f"{service}/webhook"
-            async with worker(settings, store) as leased:
+            async with worker(settings, store, model_pauses=(0.05, 0.05)) as leased:
                 running = asyncio.create_task(leased.async_run())
                 try:
                     yield House(here, service, store, log, changed)

@@ -1,13 +1,9 @@
 """A comment on an issue becomes a draft pull request: what GitHub shows afterwards."""
 
-import hmac
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import httpx
 import pytest
 import pytest_asyncio
 from house import BOT, House, Said, Scene
@@ -170,16 +166,7 @@ async def test_the_same_comment_delivered_again_makes_no_second_job(
         for each in house.world.deliveries.values()
         if each.event == "issue_comment" and each.payload["comment"]["id"] == done.said.id
     )
-    body = json.dumps(delivery.payload).encode()
-    secret = house.world.webhook_secret.encode()
-    headers = {
-        "Content-Type": "application/json",
-        "X-GitHub-Event": "issue_comment",
-        "X-GitHub-Delivery": str(uuid4()),
-        "X-Hub-Signature-256": "sha256=" + hmac.new(secret, body, "sha256").hexdigest(),
-    }
-    async with httpx.AsyncClient() as client:
-        answer = await client.post(f"{house.service}/webhook", content=body, headers=headers)
+    answer = await house.deliver("issue_comment", delivery.payload)
     assert answer.status_code == 202
 
     pulls = await scene.get("/pulls?state=all")

@@ -2,12 +2,12 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from secrets import token_hex
 
-from agent.model import Model, ModelSettings
+from agent.model import PAUSES, Model, ModelSettings
 from agent.sandbox import Sandboxes, SandboxSettings
 from jobs.forge.github import GitHub
 from jobs.forge.tokens import AppSettings
@@ -22,8 +22,12 @@ from webhook import deliveries
 
 
 @asynccontextmanager
-async def worker(settings: Settings, store: Store) -> AsyncIterator[LeasedWorker]:
+async def worker(
+    settings: Settings, store: Store, *, model_pauses: Sequence[float] = PAUSES
+) -> AsyncIterator[LeasedWorker]:
     """A worker, not yet running: `await worker.async_run()`.
+
+    `model_pauses`: seconds before each further try while the model does not answer.
 
     Raises SettingsError where a setting is missing, SandboxRefused where the sandbox chosen cannot
     be had here.
@@ -31,7 +35,7 @@ async def worker(settings: Settings, store: Store) -> AsyncIterator[LeasedWorker
     name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(2)}"
     async with AsyncExitStack() as stack:
         boxes = await stack.enter_async_context(sandboxes(settings))
-        model = Model(model_settings(settings))
+        model = Model(model_settings(settings), pauses=model_pauses)
         stack.push_async_callback(model.close)
         github = await stack.enter_async_context(GitHub(app_settings(settings)))
         desk = Desk(store, github)
