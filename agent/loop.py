@@ -13,8 +13,6 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import ValidationError
-
 from agent import tools
 from agent.conversation import Conversation, Limits
 from agent.errors import LimitReached
@@ -24,7 +22,7 @@ from agent.model import Model
 from agent.plan import Plan, Question, Step
 from agent.progress import Keep, Message, Said, StepStarted, Used, Watch
 from agent.sandbox import Sandbox
-from agent.tools import Input, ToolFailed, clean
+from agent.tools import Input, ToolFailed, clean, parse_call
 from agent.workbench import Workbench
 
 __all__ = [
@@ -34,7 +32,8 @@ __all__ = [
 
 LOST = "The worker was lost before this was answered: it may or may not have run. Check first."
 MOST_GUIDANCE = 40_000  # characters
-SAME_CALLS_NOTICE, SAME_CALLS_END = 3, 6
+AGAIN = "You have done exactly this several times now, with the same outcome. Do something else."
+SAME_TURNS_NOTICE, SAME_TURNS_END = 3, 6
 # What tools leave behind in a tree that they only looked at.
 CACHES = (b"__pycache__", b".pytest_cache", b".mypy_cache", b".ruff_cache", b".hypothesis")
 
@@ -259,13 +258,11 @@ class Desk(Generic[End]):
     finishers: Mapping[str, Finisher[End]]
     watch: Watch
     end: End | None = None
-    last_call: str = ""
-    same_calls: int = 0
 
     async def work(self, task: str, note: str, nudge: str) -> End | Silence:
         """Begin with `task`, or go on from the history; `nudge` answers a turn without a call."""
         await self._begin(task, note, nudge)
-        nudged = False
+        nudged, last, repeated = False, "", 0
         while True:
             answer = await self.conversation.answer()
             blocks = answer.message["content"]
@@ -273,8 +270,13 @@ class Desk(Generic[End]):
             calls = [block for block in blocks if block["type"] == "tool_use"]
             if calls:
                 nudged = False
-                results = await self._results(calls)
-                await self.conversation.tell(*results)
+                asked = json.dumps([[call["name"], call["input"]] for call in calls])
+                repeated = repeated + 1 if asked == last else 1
+                last = asked
+                if repeated >= SAME_TURNS_END:
+                    raise LimitReached(f"The model did the same {repeated} times in a row.")
+                notice = [_text(AGAIN)] if repeated >= SAME_TURNS_NOTICE else []
+                await self.conversation.tell(*await self._results(calls), *notice)
                 if self.end is not None:
                     return self.end
             elif answer.stop_reason != "pause_turn":
@@ -321,7 +323,7 @@ class Desk(Generic[End]):
 
         for call in calls:
             try:
-                parsed = self._parsed(call)
+                parsed = parse_call(self.kinds, call)
             except ToolFailed as failure:
                 await finish_group()
                 await self.watch(Used(call["name"], "", failed=True))
@@ -334,20 +336,6 @@ class Desk(Generic[End]):
             results.append(await self._use(call, parsed))
         await finish_group()
         return results
-
-    def _parsed(self, call: dict[str, Any]) -> Input:
-        kind = next((kind for kind in self.kinds if kind.name == call["name"]), None)
-        if kind is None:
-            names = ", ".join(kind.name for kind in self.kinds)
-            raise ToolFailed(f"There is no tool {call['name']}. The tools are: {names}.")
-        try:
-            return kind.model_validate(call["input"])
-        except ValidationError as error:
-            wrong = [
-                f"{'.'.join(map(str, problem['loc'])) or 'input'}: {problem['msg']}"
-                for problem in error.errors(include_url=False, include_context=False)
-            ]
-            raise ToolFailed("The input is not valid. " + "; ".join(wrong[:10])) from error
 
     async def _use(self, call: dict[str, Any], parsed: Input) -> dict[str, Any]:
         if self.end is not None:
@@ -364,20 +352,7 @@ class Desk(Generic[End]):
             text, failed = str(failure), True
         about = " ".join(clean(parsed.about).split())[:200]
         await self.watch(Used(parsed.name, about, failed))
-        return _result(call, text + self._repeated(call), is_error=failed)
-
-    def _repeated(self, call: dict[str, Any]) -> str:
-        """A word about the same call made again and again; raises LimitReached in the end."""
-        this = json.dumps([call["name"], call["input"]], sort_keys=True)
-        self.same_calls = self.same_calls + 1 if this == self.last_call else 1
-        self.last_call = this
-        if self.same_calls >= SAME_CALLS_END:
-            raise LimitReached(
-                f"The model made the same call of {call['name']} {self.same_calls} times in a row."
-            )
-        if self.same_calls >= SAME_CALLS_NOTICE:
-            return f"\nThis is the same call for the {self.same_calls}th time: try something else."
-        return ""
+        return _result(call, text, is_error=failed)
 
 
 def _text(text: str) -> dict[str, Any]:

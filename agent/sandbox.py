@@ -16,7 +16,7 @@ import posixpath
 import shlex
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -111,7 +111,8 @@ class Sandboxes:
         try:
             await sandbox.prepare()
         except BaseException:
-            await asyncio.shield(sandbox.kill())
+            with suppress(SandboxError):  # what went wrong first is what counts
+                await asyncio.shield(sandbox.kill())
             raise
         return sandbox
 
@@ -191,9 +192,16 @@ class Sandbox:
             "log": log,
             "keep": KEEP,
         }
+        nothing = hashlib.sha256().hexdigest()
         try:
             # The supervisor inside keeps the time; ours is for the case that it was killed.
             answer = await self._json("run", request, seconds=seconds + 20, env=env)
+        except _NoAnswer:
+            said = "The command ended the process that watches over it: its output is lost."
+            return Ran(None, said, nothing, 0.0, log)
+        except ValueError as refusal:
+            return Ran(126, str(refusal), nothing, 0.0, log)  # the shell's code for "cannot run"
+        try:
             return Ran(
                 exit_code=_optional_int(answer["exit_code"]),
                 output=_joined(answer, log),
@@ -201,9 +209,6 @@ class Sandbox:
                 seconds=float(answer["seconds"]),
                 log=log,
             )
-        except _NoAnswer:
-            nothing = "The command ended the process that watches over it: its output is lost."
-            return Ran(None, nothing, hashlib.sha256().hexdigest(), 0.0, log)
         except (KeyError, TypeError, ValueError) as error:
             raise SandboxError("The sandbox gave a garbled account of a command.") from error
 
@@ -362,7 +367,7 @@ class Sandbox:
     ) -> None:
         """Run our script; a ValueError carries its refusal, _NoAnswer says that it died."""
         text = json.dumps(request)
-        command = f"exec python3 -I -S {INSIDE} {verb}"
+        command = f"exec python3 -I -S {INSIDE} {verb} {ROOT}"
         variables = dict(env)
         if len(text) > 100_000:  # the kernel allows 128 KiB for one variable
             place = f"{OURS}/request-{next(self._numbers)}.json"
@@ -418,7 +423,7 @@ class Sandbox:
             command,
             background=True,
             envs=env,
-            cwd=ROOT,
+            cwd=HOME,
             on_stdout=collect,
             on_stderr=complain,
             timeout=seconds,

@@ -4,10 +4,10 @@ Names and fields are a contract: recorded conversations and scripted models play
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 OUTPUT_ON_SUCCESS = 30_000  # characters of a command's output that the model sees
 OUTPUT_ON_FAILURE = 10_000  # the ends of a failure's output say what is wrong
@@ -245,6 +245,22 @@ def definition(tool: type[Input]) -> dict[str, Any]:
         "description": " ".join((tool.__doc__ or "").split()),
         "input_schema": _inlined(schema, definitions),
     }
+
+
+def parse_call(tools: Sequence[type[Input]], call: Mapping[str, Any]) -> Input:
+    """A tool_use block as what it asks for. Raises ToolFailed."""
+    tool = next((tool for tool in tools if tool.name == call["name"]), None)
+    if tool is None:
+        names = ", ".join(tool.name for tool in tools)
+        raise ToolFailed(f"There is no tool {call['name']}. The tools are: {names}.")
+    try:
+        return tool.model_validate(call["input"])
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(map(str, problem['loc'])) or 'input'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_context=False)
+        ]
+        raise ToolFailed(f"The input is not valid. {'; '.join(wrong[:10])}") from error
 
 
 def _plain(schema: Any, *, names: bool = False) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -48,10 +49,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def model_url(stage: Stage) -> AsyncIterator[str]:
-    async with serve(model_app(stage)) as url:
-        yield url
+class Theatre:
+    """One address at which each test's own stage can be put up."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def theatre() -> AsyncIterator[Theatre]:
+    theatre = Theatre()
+    theatre.app = model_app(Stage())
+    async with serve(theatre) as theatre.url:
+        yield theatre
+
+
+@pytest.fixture
+def model_url(theatre: Theatre, stage: Stage) -> str:
+    theatre.app = model_app(stage)
+    return theatre.url
 
 
 @pytest_asyncio.fixture(loop_scope="module")

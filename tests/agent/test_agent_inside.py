@@ -1,5 +1,6 @@
 """The script that runs in the sandbox, on its own: odd names, patterns, limits."""
 
+import ast
 import base64
 import io
 import json
@@ -22,8 +23,7 @@ from agent.sandbox import SCRIPT
 
 def ask(folder: Path, verb: str, request: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-I", "-S", "-c", SCRIPT, verb],
-        cwd=folder,
+        [sys.executable, "-I", "-S", "-c", SCRIPT, verb, str(folder)],
         env={"VIBECODER_REQUEST": json.dumps(request)},
         capture_output=True,
         check=False,
@@ -61,6 +61,10 @@ def test_any_name_and_content_come_through(files: dict[bytes, bytes]) -> None:
 def _entries(listed: bytes) -> list[bytes]:
     # An entry is "mode sha1<TAB>path<NUL>", and neither of the first two holds a NUL.
     return listed.split(b"\0")[:-1]
+
+
+def test_the_script_is_written_for_old_pythons_too() -> None:
+    ast.parse(SCRIPT, feature_version=(3, 8))
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,18 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from agent_world import Journal, Watcher, tar_of
+from hypothesis import given
+from hypothesis import strategies as st
 
+from agent import tools
 from agent.errors import LimitReached, SandboxGone
 from agent.issue import IssueText
 from agent.loop import Assignment, Limits, Nothing, NotSaved, Report, Saved, plan, work
 from agent.model import Model
 from agent.plan import Plan, Step
-from agent.progress import Message, Said, StepStarted, Used
+from agent.progress import Message, Said, Spent, StepStarted, Used
 from agent.sandbox import Sandbox
+from agent.tools import parse_call
 from vibecoder.local.model.script import Request, Stage, Turn, call, say, think, turns
 
 FILES = {"a.py": b"x = 1\n", "lib/b.py": b"def b():\n    return 2\n"}
@@ -420,6 +424,54 @@ def _plain(message: Message) -> Message:
     return {**message, "content": content}
 
 
+async def test_most_of_each_prompt_is_read_from_the_cache(world: World) -> None:
+    looks = [Turn((think("hm"), *[run(f"seq {n} {n + 99}")] * 12)) for n in range(8)]
+    await world.work(*looks, Turn((call("finish_run", outcome="blocked", summary="s"),)))
+    spent = [seen for seen in world.watcher.seen if isinstance(seen, Spent)]
+    read = sum(seen.cache_read_tokens for seen in spent)
+    others = sum(seen.cache_write_tokens + seen.input_tokens for seen in spent)
+    assert read / (read + others) > 0.7
+    assert all(seen.cache_read_tokens > 0 for seen in spent[1:])
+
+
+async def test_edits_keep_what_they_do_not_touch(world: World) -> None:
+    old = b"\xef\xbb\xbfcaf\xe9 = 1\r\nb = 2\r\n"
+    await world.sandbox.write("latin.txt", old)
+    await world.sandbox.run("chmod 755 latin.txt; ln -s latin.txt link.txt")
+    await world.work(
+        Turn((call("edit", path="latin.txt", old_string="b = 2", new_string="b = 3\nc = “4”"),)),
+        Turn((call("edit", path="link.txt", old_string="b = 3", new_string="b = 5"),)),
+        Turn((call("finish_run", outcome="blocked", summary="s"),)),
+    )
+    assert world.errors == []
+    new = old.replace(b"b = 2", "b = 5\r\nc = “4”".encode())
+    assert await world.sandbox.read("latin.txt") == new
+    manifest = await world.sandbox.manifest()
+    assert b"100755 " in manifest
+    assert b"120000 " in manifest
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(tools.WORKING), st.dictionaries(st.text(max_size=8), JSON), st.data())
+def test_any_input_is_taken_or_refused_with_a_sentence(
+    tool: type[tools.Input], given_input: dict[str, Any], data: st.DataObject
+) -> None:
+    for name in tool.model_fields:
+        given_input[name] = data.draw(JSON)
+    try:
+        parsed = parse_call(tools.WORKING, {"name": tool.name, "input": given_input})
+    except tools.ToolFailed as refused:
+        assert "input is not valid" in str(refused)
+    else:
+        assert isinstance(parsed.about, str)
+
+
 # Limits and losses
 
 
@@ -445,9 +497,9 @@ async def test_time_is_limited_even_within_a_command(world: World) -> None:
 
 
 async def test_the_same_call_again_and_again_is_ended(world: World) -> None:
-    with pytest.raises(LimitReached, match="same call of read_file"):
+    with pytest.raises(LimitReached, match="the same 6 times"):
         await world.work(*[Turn((call("read_file", path="a.py"),))] * 20)
-    assert "something else" in world.results[-1]["content"]
+    assert "Do something else" in world.journal.messages[-2]["content"][-1]["text"]
     assert len(world.stage.requests) < 10
 
 

@@ -86,6 +86,18 @@ async def test_our_script_comes_back_when_somebody_cleans_up(sandbox: Sandbox) -
     assert (await sandbox.run("echo again")).output == "again\n"
 
 
+async def test_a_command_that_cannot_start_says_why(sandbox: Sandbox) -> None:
+    ran = await sandbox.run("true", cwd="nowhere")
+    assert ran.exit_code == 126
+    assert "nowhere" in ran.output
+    assert (await sandbox.run("rm -rf ~/repo; true")).exit_code == 0
+    ran = await sandbox.run("true")
+    assert ran.exit_code == 126
+    assert "/home/user/repo cannot be entered" in ran.output
+    with pytest.raises(SandboxError, match="cannot be entered"):
+        await sandbox.manifest()
+
+
 async def test_files_are_written_and_read(sandbox: Sandbox) -> None:
     data = bytes(range(256)) * 10
     await sandbox.write("deep/er/ü é.bin", data)
@@ -198,7 +210,7 @@ async def test_a_script_that_was_replaced_ends_in_a_sandbox_error(
         await sandbox.manifest()
     await sandbox.write("/home/user/.vibecoder/inside.py", lie.encode())
     try:
-        assert (await sandbox.run("true")).exit_code is None
+        assert (await sandbox.run("true")).exit_code in {None, 126}
     except (SandboxError, ValueError) as error:
         assert len(str(error)) < 500  # either is right
 
