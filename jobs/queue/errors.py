@@ -7,6 +7,7 @@ QueueError
 ├── StoreUnreachable  Redis did not answer
 ├── StoreFull         Redis has no memory left for this
 ├── JournalFull       a job's conversations outgrew what is kept of them
+├── TryLater          a handler cannot go on now and it is nobody's fault: no attempt is counted
 └── LeaseLost         the job is another worker's now (arq puts it back instead of failing it)
 """
 
@@ -39,6 +40,18 @@ class StoreFull(QueueError):
 
 class JournalFull(QueueError):
     """A job's conversations outgrew what is kept of them, so it could not be resumed any more."""
+
+
+class TryLater(QueueError):
+    """A handler cannot go on now and it is nobody's fault, such as GitHub being away.
+
+    The entry waits `seconds`, in no worker's slot, and the attempt is not counted: whoever raises
+    this looks at the clock and does not do so for ever.
+    """
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class LeaseLost(RetryJob, QueueError):

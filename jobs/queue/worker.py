@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from arq.worker import Retry, RetryJob, func
 
+from jobs.queue.errors import TryLater
 from jobs.queue.lease import Lease, LeasedWorker
 from jobs.queue.store import ENTRY_FUNCTION, Store
 from jobs.queue.sweep import SWEEP_SECONDS, Parse, Wanted, sweep_for_ever
@@ -26,12 +27,14 @@ class Handlers:
     """What is done with entries. Each may be called again after a crash in its middle.
 
     A handler that raises is called again, later and later; after three attempts without progress
-    `poisoned` or `given_up` is called instead.
+    `poisoned` or `given_up` is called instead. TryLater puts it off without counting.
     """
 
     settle: Callable[[str], Awaitable[None]]  # follow or refuse this command, then Store.settle it
     # Work on the job, whatever state it is in: an ended one gets its last word said again, one that
-    # waits for approval gets nothing. Cancelled from outside: see Lease.cancelled.
+    # waits for approval gets nothing. It is cancelled from outside when this worker stops, when the
+    # lease is lost, and, with Lease.cancelled, when a person asked to stop: then it ends the job.
+    # Where that was asked before it was called, Lease.cancelled is true from the start.
     run: Callable[[Lease], Awaitable[None]]
     poisoned: Callable[[Lease], Awaitable[None]]  # end the job as failed: it kills its workers
     given_up: Callable[[str], Awaitable[None]]  # tell the command's person; it is settled after
@@ -63,6 +66,10 @@ def make_worker(
             await _act(store, handlers, lease, kind, id_)
         except (Retry, RetryJob):
             raise
+        except TryLater as error:
+            log.info("put_off", id=id_, seconds=error.seconds, why=str(error))
+            lease.counts = False
+            raise Retry(defer=error.seconds) from error
         except Exception as error:
             log.exception("attempt_failed", id=id_, attempt=lease.attempt)
             raise Retry(defer=pause(lease.attempt)) from error

@@ -26,6 +26,7 @@ from jobs.queue.errors import (
     JobUnknown,
     JournalFull,
     LeaseLost,
+    StoreFull,
     StoreUnreachable,
 )
 from jobs.queue.store import Delivery, Store, command_id_of, connect, job_id_of
@@ -82,6 +83,37 @@ async def test_an_issue_has_one_active_job(store: Store) -> None:
     await store.append(made.job_id, [finished()])
     assert await store.active_on(22, 1) is None
     assert (await store.submit(start("comment-again"), time.time())).busy is None
+
+
+async def test_a_nearly_full_store_takes_no_new_jobs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = (await store.submit(start("running", issue=1), time.time())).job_id
+    assert running
+    monkeypatch.setattr(store_module, "FULL", 0.0)
+    answer = await store.submit(start("one more", issue=2), time.time())
+    assert (answer.job_id, answer.busy, answer.full) == (None, None, True)
+    assert (await store.submitted(answer.command_id)).full
+    # The running ones go on, and people can stop them.
+    await store.append(running, [planned(waits=True)])
+    stop = CancelJob("stop", ANN, REPOSITORY, job_id=running)
+    assert (await store.submit(stop, time.time())).new
+    assert await store.unsettled() == [
+        command_id_of(key) for key in ("running", "one more", "stop")
+    ]
+
+
+async def test_a_full_store_says_so(store: Store) -> None:
+    memory = await store.redis.info("memory")
+    await store.redis.config_set("maxmemory", memory["used_memory"] // 2)
+    try:
+        with pytest.raises(StoreFull):
+            await store.keep_delivery(Delivery("g", "issue_comment", b"{}", time.time()))
+        with pytest.raises(StoreFull):
+            await store.submit(start("k"), time.time())
+    finally:
+        await store.redis.config_set("maxmemory", memory["maxmemory"])
+    assert await store.jobs() == []
 
 
 async def test_a_command_is_open_until_settled(store: Store) -> None:
@@ -273,6 +305,14 @@ async def test_the_first_of_several_values_stands(store: Store) -> None:
     )
     assert len(set(answers)) == 1
     assert await store.recall("idempotency:1") == answers[0]
+
+
+def test_hosts_are_checked_over_tls_and_passwords_may_hold_anything() -> None:
+    options = connect("rediss://u:p%40ss@h/1").connection_pool.connection_kwargs
+    assert (options["password"], options["db"]) == ("p@ss", 1)
+    assert options["ssl_check_hostname"] is True
+    options = connect("rediss://h?ssl_check_hostname=no").connection_pool.connection_kwargs
+    assert options["ssl_check_hostname"] is False
 
 
 def test_addresses_of_another_kind_are_refused() -> None:

@@ -28,7 +28,7 @@ from queue_world import (
 from jobs.commands import CancelJob
 from jobs.events import Claimed
 from jobs.queue import worker as worker_module
-from jobs.queue.errors import LeaseLost
+from jobs.queue.errors import LeaseLost, TryLater
 from jobs.queue.lease import Lease, LeasedWorker
 from jobs.queue.store import Delivery, Store, command_id_of, job_id_of
 from jobs.queue.sweep import sweep
@@ -306,6 +306,46 @@ async def test_a_handler_that_raises_is_tried_again_and_then_poisoned(
     assert [work.runs.get_nowait().attempt for _ in range(work.runs.qsize())] == [1, 2, 3]
     assert work.settles.qsize() == 3
     assert await store.settled(command_id_of("c")) == "given up after 3 attempts"
+
+
+async def test_what_is_put_off_costs_no_attempt(store: Store, work: Work) -> None:
+    async def github_is_away(lease: Lease) -> None:
+        raise TryLater("GitHub does not answer.", seconds=0.01)
+
+    work.on_run = github_is_away
+    job_id = await make_job(store, "k")
+    async with working(work, lease_seconds=1):
+        for _ in range(6):
+            assert (await soon(work.runs.get())).attempt == 1
+        work.on_run = work.end
+        await eventually(lambda: entries_are(store, 0))
+    assert await is_ended(store, job_id)
+    assert work.poisons.empty()
+
+
+async def test_a_stop_does_not_wait_for_a_put_off_job(store: Store, work: Work) -> None:
+    async def github_is_away(lease: Lease) -> None:
+        if lease.cancelled:
+            return await work.end(lease)
+        raise TryLater("GitHub does not answer.", seconds=1_000)
+
+    work.on_run = github_is_away
+    job_id = await make_job(store, "k")
+    async with working(work):
+        entry = (await soon(work.runs.get())).entry
+        await eventually(lambda: is_deferred(store, entry))
+        await store.append(job_id, [cancel_asked()])
+        await eventually(lambda: is_ended(store, job_id))
+
+
+async def test_living_workers_are_known(store: Store, work: Work) -> None:
+    async with working(work) as one, working(work) as two:
+        await eventually(lambda: workers_are(store, {one.name, two.name}))
+    assert await store.workers() == []
+
+
+async def workers_are(store: Store, names: set[str]) -> bool:
+    return set(await store.workers()) == names
 
 
 async def test_an_ended_job_still_gets_its_last_word(store: Store, work: Work) -> None:

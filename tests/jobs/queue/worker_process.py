@@ -1,7 +1,8 @@
 """A worker as a process of its own, to be killed: `worker_process.py URL LEASE_SECONDS`.
 
-A job's text says what its run does, a word per step: "work" appends a step, "hang" waits for ever,
-"die" ends the process at once, "block" stops its event loop for two leases.
+A job's text says what its run does, a word per step: "work" appends a step, "toil" takes its time
+for it, "hang" waits for ever, "die" ends the process at once, "block" stops its event loop for two
+leases.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ async def run(lease: Lease) -> None:
             if number <= job.steps_done:
                 continue
             match word:
+                case "toil":
+                    await asyncio.sleep(0.1)
                 case "hang":
                     await asyncio.Event().wait()
                 case "die":
