@@ -120,6 +120,8 @@ def test_metadata_stays_with_the_file(box: Sandbox) -> None:
     written = box.files.write("tagged", "x", metadata={"origin": "test"})
     assert written.metadata == {"origin": "test"}
     assert box.files.get_info("tagged").metadata == {"origin": "test"}
+    box.files.write("tagged", "y")
+    assert box.files.get_info("tagged").metadata is None
 
 
 def test_watching(box: Sandbox) -> None:
@@ -136,6 +138,13 @@ def test_watching(box: Sandbox) -> None:
     box.files.remove("watched/newer")
     kinds = {event.type for event in with_watch.get_new_events()}
     assert {FilesystemEventType.RENAME, FilesystemEventType.REMOVE} <= kinds
+    box.files.write("watched/sub/deep/file", "x")
+    created = {
+        event.name
+        for event in with_watch.get_new_events()
+        if event.type == FilesystemEventType.CREATE
+    }
+    assert created >= {"sub", "sub/deep"}
     with_watch.stop()
     with pytest.raises(SandboxException):
         with_watch.get_new_events()

@@ -175,7 +175,7 @@ def test_death_is_told_to_whoever_waits(make: Maker) -> None:
     handle = sandbox.commands.run("sleep 100", background=True, timeout=0)
     killer = threading.Timer(0.1, sandbox.kill)
     killer.start()
-    with pytest.raises(TimeoutException, match="killed"):
+    with pytest.raises(TimeoutException, match="killed or reached its end of life"):
         handle.wait()
     killer.join()
 

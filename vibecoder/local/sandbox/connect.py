@@ -8,6 +8,7 @@ marks the last, which is empty or holds the error.
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -23,6 +24,7 @@ from pydantic import (
 )
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Send
 
 Json = dict[str, Any]
 Code = Literal[
@@ -68,6 +70,13 @@ class RpcError(Exception):
 
     def json(self) -> Json:
         return {"code": self.code, "message": self.message}
+
+
+class Broken(Exception):
+    """Ends a stream as a dead sandbox would: the connection breaks, with no last message.
+
+    Clients then ask for its health, and tell their callers that the sandbox is gone.
+    """
 
 
 class Message(BaseModel):
@@ -233,5 +242,13 @@ async def _each(messages: list[Json]) -> AsyncIterator[Json]:
         yield message
 
 
+class _Stream(StreamingResponse):
+    media_type = "application/connect+json"
+
+    async def stream_response(self, send: Send) -> None:
+        with contextlib.suppress(Broken):  # and the server closes what was not completed
+            await super().stream_response(send)
+
+
 def _stream(frames: AsyncIterator[bytes]) -> Response:
-    return StreamingResponse(frames, media_type="application/connect+json")
+    return _Stream(frames)

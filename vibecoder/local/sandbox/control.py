@@ -128,7 +128,7 @@ def routes(boxes: Boxes, api_key: str) -> list[Route]:
             lambda t: (
                 _matches(t, wanted)
                 and (not states or t.state in states)
-                and (after is None or t.started > after)
+                and (after is None or t.started >= after)
                 and (not template or t.wish.template == template)
             )
         )
@@ -232,7 +232,8 @@ def routes(boxes: Boxes, api_key: str) -> list[Route]:
     async def missing(request: Request) -> Response:
         raise HTTPException(404, f"{request.path_params['id']} was not found")
 
-    async def not_here(_: Request) -> Response:
+    async def not_here(request: Request) -> Response:
+        find(request)
         raise HTTPException(501, "This local sandbox server cannot do that; E2B's cloud can.")
 
     table: list[tuple[str, str, Endpoint]] = [

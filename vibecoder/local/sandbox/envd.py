@@ -72,7 +72,7 @@ def routes(boxes: Boxes) -> list[Route]:
             return authorized(request)
         ends = request.query_params.get("signature_expiration")
         if ends is not None and not (ends.isdecimal() and int(ends) > time.time()):
-            raise HTTPException(401, "The signature has expired.")
+            raise HTTPException(401, "signature is already expired")
         candidates = (
             [find(request)] if named(request) else boxes.all(lambda t: t.state == "running")
         )

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from vibecoder.local.sandbox import connect
 from vibecoder.local.sandbox.box import Box, Watch
-from vibecoder.local.sandbox.connect import Code, Message, RpcError
+from vibecoder.local.sandbox.connect import Broken, Code, Message, RpcError
 from vibecoder.local.sandbox.errors import BoxGone, Denied
 
 Json = dict[str, Any]
@@ -168,10 +168,7 @@ async def _watch_dir(
                 continue
             for event in watch.take():
                 yield {"filesystem": event}
-        raise RpcError(
-            "unavailable",
-            f"the connection to sandbox {box.name} ended before the stream completed",
-        )
+        raise Broken
     finally:
         await _stop_watch(box, number)
 

@@ -41,6 +41,9 @@ def open_write(path: str, metadata: dict[str, str]) -> Answer:
             os.fchmod(fd, 0o644)  # watchers of a new file expect to see this as well
         elif info.st_size:
             os.ftruncate(fd, 0)
+        for name in os.listxattr(fd):
+            if name.startswith(XATTR_PREFIX):
+                os.removexattr(fd, name)
         for name, value in metadata.items():
             os.setxattr(fd, XATTR_PREFIX + name, value.encode())
     except BaseException:

@@ -1,6 +1,6 @@
 """Changes below a folder, by inotify(7), which the standard library does not have."""
 
-# ruff: noqa: PTH118
+# ruff: noqa: PTH118, PTH208
 # Paths are plain strings here: PID 1 must start fast, and pathlib alone costs it milliseconds.
 
 import contextlib
@@ -38,6 +38,7 @@ class Watch:
         self.folders: dict[int, str] = {}
         self.turn = threading.Lock()
         self.closed = False
+        self.foretold: set[str] = set()  # told as created before the kernel said so, perhaps twice
         self.add(path)
 
     def add(self, folder: str) -> None:
@@ -71,6 +72,7 @@ class Watch:
                 try:
                     data = os.read(self.fd, 1 << 16)
                 except BlockingIOError:
+                    self.foretold.clear()
                     return
                 for folder, name, mask in self.parse(data):
                     self.tell(folder, name, mask)
@@ -88,9 +90,19 @@ class Watch:
 
     def tell(self, folder: str, name: str, mask: int) -> None:
         path = os.path.join(folder, name)
+        if path in self.foretold and mask & IN_CREATE:
+            self.foretold.discard(path)
+            return
+        self.send_event(path, mask)
         if self.recursive and mask & IN_ISDIR and mask & (IN_CREATE | IN_MOVED_TO):
             with contextlib.suppress(OSError):  # gone again already: its removal is told as well
                 self.add(path)
+                for item in os.listdir(path):  # what came before we could watch
+                    below = os.path.join(path, item)
+                    self.send_event(below, IN_CREATE)
+                    self.foretold.add(below)
+
+    def send_event(self, path: str, mask: int) -> None:
         kinds = (
             (IN_CREATE | IN_MOVED_TO, "CREATE"),
             (IN_MODIFY, "WRITE"),
