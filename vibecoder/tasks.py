@@ -98,7 +98,11 @@ class Task:
     @property
     def related_command(self) -> str:
         """The same for every test in the files that the task touches."""
-        return self._command([path for path in self.test_files if path.endswith(".py")])
+        names = {path: PurePosixPath(path).name for path in self.test_files}
+        tests = [
+            path for path, name in names.items() if re.fullmatch(r"test.*\.py|.*_test\.py", name)
+        ]
+        return self._command(tests) if tests else self.test_command
 
     def _command(self, arguments: Sequence[str]) -> str:
         env = ["env", *(f"{name}={value}" for name, value in self.env)] if self.env else []

@@ -14,7 +14,7 @@ from vibecoder.local.model.script import Block, call
 # One argument of a process may hold 128 KiB on Linux (MAX_ARG_STRLEN); the shell adds its own.
 CHUNK = 90_000
 MAX_LINES = 4_000  # that are compared; longer files are written anew
-MAX_EDITS = 40  # in one file; more than that is easier to write anew
+MAX_EDITS = 15  # in one file; more than that is easier to write anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def lines(text: str) -> list[str]:
 
 
 def hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Changed ranges of lines; those with at most two equal lines between them count as one.
+    """Changed ranges of lines; those with at most four equal lines between them count as one.
 
     Where a comparison would take long, all that lies between equal ends counts as one change.
     """
@@ -131,7 +131,7 @@ def hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, 
     for tag, start, end, new_start, new_end in matcher.get_opcodes():
         if tag == "equal":
             continue
-        if last is not None and start + head - last[1] <= 2:
+        if last is not None and start + head - last[1] <= 4:
             last = (last[0], end + head, last[2], new_end + head)
             continue
         if last is not None:
