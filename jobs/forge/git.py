@@ -349,6 +349,7 @@ class Checkout:
                 if entry is None:
                     del self._entries[path]
             self._entries |= {p: entry for p, entry in commit.entries.items() if entry is not None}
+            self._withheld -= commit.entries.keys()
             self.head_sha = commit.sha
 
     def bring(self, remote: Remote, sha: str, *, seconds: float = FETCH_SECONDS) -> None:

@@ -142,6 +142,20 @@ def test_lfs_content_is_refused_and_pointers_are_not(
         assert isinstance(save(found, files), Commit)
 
 
+def test_what_could_not_be_unpacked_can_be_replaced(server: Server, tmp_path: Path) -> None:
+    bare = server.create()
+    git("config", "receive.fsckObjects", "false", cwd=bare)
+    seed(bare, {b"a": (FILE, b"1\n"), b"odd": (LINK, b"")})
+    with Checkout.fetch(tmp_path / "job", server.remote(), None) as found:
+        files = unpack(found)
+        assert set(files.content) == {b"a"}
+        files.write("odd", b"a file now\n")
+        made = save(found, files)
+        assert isinstance(made, Commit)
+        found.push(server.remote(), "next", made, expect=None)
+        assert compare(found, files).empty
+
+
 def test_old_modes_do_not_look_changed(server: Server, tmp_path: Path) -> None:
     bare = server.create()
     blob = git("hash-object", "-w", "--stdin", cwd=bare, data=b"x\n").strip()
