@@ -13,17 +13,20 @@ import io
 import itertools
 import json
 import posixpath
+import secrets
 import shlex
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import httpx
 from connectrpc.errors import ConnectError
 from e2b import (
+    AsyncCommandHandle,
     AsyncSandbox,
     AuthenticationException,
     CommandExitException,
@@ -60,6 +63,8 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTEST_ADDOPTS": "-o cache_dir=/tmp/pytest_cache",
 }
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +172,7 @@ class Sandbox:
         self._box = box
         self._seconds = seconds
         self._numbers = itertools.count(1)
+        self._mark = secrets.token_hex(3)  # another worker may have left logs that are still cited
         self.id: str = box.sandbox_id
 
     async def prepare(self) -> None:
@@ -181,10 +187,13 @@ class Sandbox:
         *,
         seconds: float = 120,
         cwd: str | None = None,
-        env: Mapping[str, str] = ENVIRONMENT,
+        env: Mapping[str, str] = NO_VARIABLES,
     ) -> Ran:
-        """Run a bash command, below the root unless `cwd` says otherwise."""
-        log = f"{OURS}/logs/{next(self._numbers)}.log"
+        """Run a bash command, below the root unless `cwd` says otherwise.
+
+        `env` comes on top of variables that make programs behave for machines (ENVIRONMENT).
+        """
+        log = f"{OURS}/logs/{self._mark}-{next(self._numbers)}.log"
         request = {
             "command": command,
             "cwd": self.resolve(cwd or "."),
@@ -195,7 +204,8 @@ class Sandbox:
         nothing = hashlib.sha256().hexdigest()
         try:
             # The supervisor inside keeps the time; ours is for the case that it was killed.
-            answer = await self._json("run", request, seconds=seconds + 20, env=env)
+            variables = {**ENVIRONMENT, **env}
+            answer = await self._json("run", request, seconds=seconds + 20, env=variables)
         except _NoAnswer:
             said = "The command ended the process that watches over it: its output is lost."
             return Ran(None, said, nothing, 0.0, log)
@@ -256,11 +266,11 @@ class Sandbox:
                 raise SandboxError(f"The sandbox could not unpack the files: {why}") from error
 
     async def manifest(self) -> bytes:
-        """What is below the root: b"100644 <sha1 of the git blob>\\tpath\\0" for each file.
+        """What is below the root: b"100644 <sha1 of the git blob> <size>\\tpath\\0" for each file.
 
-        Sorted by path. Symbolic links are 120000 with the blob of their target. What git cannot
-        hold is listed as b"000000 <kind>\\tpath\\0", with kind git (a repository of its own, not
-        entered), unreadable, fifo, socket or device.
+        Sorted by path. Symbolic links are 120000 with the blob of their target and no size. What
+        git cannot hold is listed as b"000000 <kind>\\tpath\\0", with kind git (a repository of its
+        own, not entered), unreadable, fifo, socket or device.
         """
         unpacker = zlib.decompressobj()
         found = bytearray()
@@ -370,7 +380,7 @@ class Sandbox:
         command = f"exec python3 -I -S {INSIDE} {verb} {ROOT}"
         variables = dict(env)
         if len(text) > 100_000:  # the kernel allows 128 KiB for one variable
-            place = f"{OURS}/request-{next(self._numbers)}.json"
+            place = f"{OURS}/{self._mark}-{next(self._numbers)}.json"
             with _errors("could not be asked"):
                 await self._box.files.write(place, text)
             command += f" {shlex.quote(place)}"
@@ -406,14 +416,17 @@ class Sandbox:
         seconds: float,
     ) -> None:
         failure: list[Exception] = []
+        handle: AsyncCommandHandle[None] | None = None
 
-        def collect(text: str) -> None:
-            # Raising in here would surface as a failed connection: remember, and stop listening.
+        async def collect(text: str) -> None:
+            # Raising in here would surface as a failed connection: remember it, and end the source.
             if not failure:
                 try:
                     out(text)
                 except (AgentError, ValueError, zlib.error) as error:
                     failure.append(error)
+            if failure and handle is not None:
+                await handle.kill()
 
         def complain(text: str) -> None:
             if len(problem) < 50:
@@ -432,9 +445,12 @@ class Sandbox:
         try:
             await handle.wait()
         except asyncio.CancelledError:
-            await asyncio.shield(handle.kill())
+            with suppress(Exception):  # being cancelled is what counts, and the sandbox may be gone
+                await asyncio.shield(handle.kill())
             raise
         except Exception as error:
+            if failure:
+                raise failure[0] from error
             if type(error) is Exception:  # so the SDK says that the stream ended early
                 raise SandboxError(f"The connection to the sandbox broke: {error}") from error
             raise

@@ -10,6 +10,7 @@ from agent_world import Watcher
 
 from agent.errors import LimitReached, ModelRefused, ModelUnknown, ModelUnreachable
 from agent.model import Answer, Model, ModelSettings, Purse
+from agent.prices import table
 from agent.progress import Message, Spent
 from vibecoder.local.model.script import Stage, Turn, call, say, think, turns
 
@@ -212,6 +213,17 @@ async def test_little_money_makes_the_answer_short(
     # 1,000 tokens of prompt at $5, the rest for output at $20 a million.
     assert request.body["max_tokens"] == 4750
     assert purse.spent <= purse.usd
+
+
+@pytest.mark.parametrize("name", sorted({row.model for row in table()}))
+async def test_every_model_with_a_price_takes_our_requests(
+    model_url: str, stage: Stage, purse: Purse, watcher: Watcher, name: str
+) -> None:
+    stage.play(turns(Turn((think("hm"), say("Yes.")))))
+    model = Model(ModelSettings("sk-test", model_url, model=name))
+    await ask(model, purse, watcher)
+    assert stage.refused == []
+    await model.close()
 
 
 async def test_a_model_without_a_price_is_never_asked(

@@ -142,15 +142,15 @@ async def test_the_manifest_names_everything_as_git_would(sandbox: Sandbox) -> N
     assert entries.pop() == b""
     found = {path: what for what, _, path in (entry.partition(b"\t") for entry in entries)}
     assert found == {
-        b"a": b"100755 " + blob(b"").encode(),
+        b"a": b"100755 " + blob(b"").encode() + b" %d" % len(b""),
         b"away": b"120000 " + blob(b"/etc").encode(),
         b"b/.git": b"000000 git",
-        b"b/file": b"100644 " + blob(b"text\n").encode(),
-        b"c.d/x": b"100644 " + blob(b"1").encode(),
+        b"b/file": b"100644 " + blob(b"text\n").encode() + b" %d" % len(b"text\n"),
+        b"c.d/x": b"100644 " + blob(b"1").encode() + b" %d" % len(b"1"),
         b"closed": b"000000 unreadable",
         b"link": b"120000 " + blob(b"b/file").encode(),
         b"pipe": b"000000 fifo",
-        b"\xff\n\tname": b"100644 " + blob(b"odd").encode(),
+        b"\xff\n\tname": b"100644 " + blob(b"odd").encode() + b" %d" % len(b"odd"),
     }
     assert list(found) == sorted(found)
 
@@ -213,6 +213,16 @@ async def test_a_script_that_was_replaced_ends_in_a_sandbox_error(
         assert (await sandbox.run("true")).exit_code in {None, 126}
     except (SandboxError, ValueError) as error:
         assert len(str(error)) < 500  # either is right
+
+
+async def test_endless_lies_are_cut_short(sandbox: Sandbox) -> None:
+    lie = b"while True:\n    print('x' * 100_000)\n"
+    for use in (sandbox.manifest, lambda: sandbox.run("true")):
+        await sandbox.write("/home/user/.vibecoder/inside.py", lie)
+        began = time.monotonic()
+        with pytest.raises(SandboxError):
+            await use()
+        assert time.monotonic() - began < 15
 
 
 async def test_the_same_job_and_attempt_have_one_sandbox(sandboxes: Sandboxes) -> None:
