@@ -127,11 +127,16 @@ class _Api:
 
     def _message(self, request: Request, model: Model, turn: Turn) -> dict[str, Any]:
         """The answer as it is without streaming."""
-        content = [] if request.body["max_tokens"] == 0 else _signed(request, model, turn)
-        self._given.note(request.body, content, paused=turn.stop_reason == "pause_turn")
+        prefix = thinking.prefix(request.body)
+        asked = prefix.digest()
+        silent = request.body["max_tokens"] == 0
+        content = [] if silent else _signed(request, model, turn, prefix)
+        self._given.note(asked, content)
+        if turn.stop_reason == "pause_turn":
+            self._given.paused.add(prefix.digest())
         calls = any(block["type"] == "tool_use" for block in content)
         stop = turn.stop_reason or ("tool_use" if calls else "end_turn")
-        if request.body["max_tokens"] == 0:
+        if silent:
             stop = "max_tokens"
         refusal = {"type": "refusal", "category": turn.refusal, "explanation": None}
         usage = self._cache.account(request.api_key, model.id, request.body)
@@ -174,8 +179,11 @@ async def _body(http: HttpRequest) -> dict[str, Any]:
     return body
 
 
-def _signed(request: Request, model: Model, turn: Turn) -> list[Block]:
-    """The turn's blocks as they are sent: thinking shown as asked for and signed, ids made."""
+def _signed(request: Request, model: Model, turn: Turn, prefix: thinking.Prefix) -> list[Block]:
+    """The turn's blocks as they are sent: thinking shown as asked for and signed, ids made.
+
+    They are added to `prefix`, the conversation so far.
+    """
     config = request.body.get("thinking") or {}
     thinks = config["type"] in ("adaptive", "enabled") if config else model.thinks_unasked
     shown = config.get("display") in ("summarized", "updates") or (
@@ -183,26 +191,24 @@ def _signed(request: Request, model: Model, turn: Turn) -> list[Block]:
     )
     content: list[Block] = []
     for block in turn.blocks:
-        prefix = thinking.digest_of_answer(request.body, content)
+        before = prefix.digest()
+        made = dict(block)
         match block["type"]:
-            case "thinking" if thinks:
-                text = block["thinking"] if shown else ""
-                signature = thinking.sign(model.id, prefix, text)
-                content.append({"type": "thinking", "thinking": text, "signature": signature})
-            case "redacted_thinking" if thinks:
-                content.append(
-                    {"type": "redacted_thinking", "data": thinking.sign(model.id, prefix, "")}
-                )
-            case "thinking" | "redacted_thinking":
+            case "thinking" | "redacted_thinking" if not thinks:
                 continue
+            case "thinking":
+                made["thinking"] = block["thinking"] if shown else ""
+                made["signature"] = thinking.sign(model.id, before, made["thinking"])
+            case "redacted_thinking":
+                made["data"] = thinking.sign(model.id, before, "")
             case "tool_use":
-                place = f"{prefix}{len(content)}".encode()
-                made = base64.b32encode(hashlib.sha256(place).digest()).decode()[:22]
-                content.append({**block, "id": block.get("id", f"toolu_01{made}")})
+                # The same call in the same place has the same id, as a retried answer should.
+                unique = hashlib.sha256(f"{before}{len(content)}".encode()).digest()
+                made.setdefault("id", f"toolu_01{base64.b32encode(unique).decode()[:22]}")
             case "text":
-                content.append({"citations": None, **block})
-            case _:
-                content.append(dict(block))
+                made.setdefault("citations", None)
+        content.append(made)
+        prefix.add("assistant", made)
     return content
 
 

@@ -13,6 +13,7 @@ from vibecoder.local.model.script import Block, blocks_of
 
 LOOKBACK = 20  # blocks before a breakpoint that are tried for a hit
 MINIMUM = 512  # tokens; shorter prefixes are not cached
+MAX_ENTRIES = 10_000  # before those that ended are thrown away
 SECONDS = {"5m": 300.0, "1h": 3600.0}
 UNCACHEABLE = {"thinking", "redacted_thinking"}
 
@@ -59,6 +60,8 @@ class Cache:
     def account(self, api_key: str, model: str, body: Mapping[str, Any]) -> Usage:
         """Reads and writes the cache for one request."""
         now = self._clock()
+        if len(self._until) > MAX_ENTRIES:
+            self._until = {key: entry for key, entry in self._until.items() if entry[0] > now}
         points = _points(model, body)
         marked = [place for place, point in enumerate(points) if point.ttl]
         hit = self._hit(api_key, model, points, marked, now)

@@ -22,12 +22,9 @@ class Given:
     # Conversations that end in a paused answer, and so may be sent again as they are.
     paused: set[str] = field(default_factory=set)
 
-    def note(self, body: Mapping[str, Any], answer: list[Block], paused: bool) -> None:
-        """Remembers `answer` to the conversation in `body`."""
-        before = thinking.digest_of_answer(body, [])
-        self.thoughts[before, _calls(answer)] = thinking.marks(answer)
-        if paused:
-            self.paused.add(thinking.digest_of_answer(body, answer))
+    def note(self, asked: str, answer: list[Block]) -> None:
+        """Remembers `answer` to the conversation whose digest is `asked`."""
+        self.thoughts[asked, _calls(answer)] = thinking.marks(answer)
 
 
 def check(body: Mapping[str, Any], model: Model, betas: frozenset[str], paused: set[str]) -> None:
@@ -37,7 +34,7 @@ def check(body: Mapping[str, Any], model: Model, betas: frozenset[str], paused: 
         raise invalid("messages: at least one message is required")
     if len(messages) > MAX_MESSAGES:
         raise invalid(f"messages: at most {MAX_MESSAGES} messages are allowed")
-    goes_on = thinking.digest(body, len(messages), 0) in paused
+    goes_on = bool(paused) and thinking.prefix(body).digest() in paused
     _order(messages, prefill=model.prefill or goes_on, model=model)
     for number, message in enumerate(messages):
         _content(message, f"messages.{number}", final=number == len(messages) - 1)
@@ -239,29 +236,26 @@ def check_thinking(body: Mapping[str, Any], model: Model, given: Given) -> list[
     def drop(path: str, reason: str) -> None:
         dropped.append({"type": "thinking_dropped", "path": path, "reason": reason})
 
-    for number, message in enumerate(body["messages"]):
-        blocks = blocks_of(message["content"])
-        for place, block in enumerate(blocks):
-            if block["type"] not in thinking.THOUGHTS:
-                continue
-            path = f"messages.{number}.content.{place}"
-            signature = block.get("signature") or block.get("data") or ""
-            made = thinking.signed_for(signature, block.get("thinking", ""))
-            if made is None:
-                raise invalid(f"{path}: Invalid `signature` in `{block['type']}` block")
-            if made[0] != model.id:
-                drop(path, "model_binding_mismatch")
-            elif made[1] != thinking.digest(body, number, place):
-                if not lenient:
-                    raise invalid(
-                        f"{path}: Invalid `signature` in `{block['type']}` block. The block is "
-                        "bound to a different conversation: what comes before it is not what it "
-                        "was created after."
-                    )
-                if model.bound:
-                    drop(path, "prefix_binding_mismatch")
+    walk = list(thinking.digests(body))
+    for number, place, block, before in walk:
+        if block["type"] not in thinking.THOUGHTS:
+            continue
+        path = f"messages.{number}.content.{place}"
+        signature = block.get("signature") or block.get("data") or ""
+        made = thinking.signed_for(signature, block.get("thinking", ""))
+        if made is None:
+            raise invalid(f"{path}: Invalid `signature` in `{block['type']}` block")
+        if made[0] != model.id:
+            drop(path, "model_binding_mismatch")
+        elif made[1] != before and not lenient:
+            raise invalid(
+                f"{path}: Invalid `signature` in `{block['type']}` block. The block is bound to a "
+                "different conversation: what comes before it is not what it was created after."
+            )
+        elif made[1] != before and model.bound:
+            drop(path, "prefix_binding_mismatch")
     if not dropped:
-        _latest(body, given)
+        _latest(body, walk, given)
     return dropped
 
 
@@ -269,16 +263,19 @@ def _calls(blocks: list[Block]) -> tuple[str, ...]:
     return tuple(block["id"] for block in blocks if block["type"] == "tool_use")
 
 
-def _latest(body: Mapping[str, Any], given: Given) -> None:
+def _latest(body: Mapping[str, Any], walk: list[tuple[int, int, Block, str]], given: Given) -> None:
     """The thinking of the turn in progress must be there, whole and in order."""
-    messages = body["messages"]
-    answers = [number for number, each in enumerate(messages) if each["role"] == "assistant"]
-    if not answers:
+    found = [
+        (number, block, before)
+        for number, _, block, before in walk
+        if body["messages"][number]["role"] == "assistant"
+    ]
+    if not found:
         return
-    number = answers[-1]
-    blocks = blocks_of(messages[number]["content"])
-    calls = _calls(blocks)
-    known = given.thoughts.get((thinking.digest(body, number, 0), calls)) if calls else None
+    number = found[-1][0]
+    latest = [(block, before) for each, block, before in found if each == number]
+    blocks = [block for block, _ in latest]
+    known = given.thoughts.get((latest[0][1], _calls(blocks))) if _calls(blocks) else None
     if known is not None and thinking.marks(blocks) != known:
         raise invalid(
             f"messages.{number}.content.0: `thinking` or `redacted_thinking` blocks in the latest "

@@ -144,6 +144,9 @@ def turns(*lines: Line) -> Script:
     return play
 
 
+KEPT = 500  # requests; each holds its whole conversation
+
+
 class NoScript(Exception):
     """No script is on the stage for this request."""
 
@@ -172,6 +175,7 @@ class Stage:
     def turn(self, request: Request) -> Turn:
         """The answer to `request`. Raises NoScript."""
         self.requests.append(request)
+        del self.requests[:-KEPT]
         if self._faults:
             return self._faults.pop(0)
         for marker, script in self._scripts:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vibecoder.local.model.script import Block, blocks_of
@@ -17,36 +17,52 @@ KEY = b"a stand-in signs for nobody but itself"
 THOUGHTS = {"thinking", "redacted_thinking"}
 
 
-def digest(body: Mapping[str, Any], message: int, block: int) -> str:
-    """A hash over everything that comes before block `block` of message `message`.
+class Prefix:
+    """A running hash over a conversation, block by block.
 
-    Cache marks do not count, nor does how a string or a missing key is written.
+    Cache marks do not count, nor does how a string or a missing key is written, nor whether
+    neighbours of one role are one message or several.
     """
-    messages = list(body["messages"])
-    before = [(each["role"], blocks_of(each["content"])) for each in messages[:message]]
-    if message < len(messages):
-        before.append((messages[message]["role"], blocks_of(messages[message]["content"])[:block]))
-    return _digest(body, before)
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self._hash = hashlib.sha256()
+        self._role = ""
+        self._add([blocks_of(body.get("system", "")), list(body.get("tools", ()))])
+
+    def add(self, role: str, block: Block) -> None:
+        if role != self._role:
+            self._role = role
+            self._hash.update(f"\n{role}\n".encode())
+        self._add(block)
+
+    def digest(self) -> str:
+        """Over what was added so far."""
+        return self._hash.copy().hexdigest()
+
+    def _add(self, value: Any) -> None:
+        text = json.dumps(_bare(value), sort_keys=True, separators=(",", ":"))
+        self._hash.update(text.encode() + b"\0")
 
 
-def digest_of_answer(body: Mapping[str, Any], answer: Sequence[Block]) -> str:
-    """The same for a block that follows `answer`, the blocks that were made so far."""
-    before = [(each["role"], blocks_of(each["content"])) for each in body["messages"]]
-    return _digest(body, [*before, ("assistant", list(answer))])
+def prefix(body: Mapping[str, Any]) -> Prefix:
+    """Over a whole conversation: what an answer to it comes after."""
+    whole = Prefix(body)
+    for message in body["messages"]:
+        for block in blocks_of(message["content"]):
+            whole.add(message["role"], block)
+    return whole
 
 
-def _digest(body: Mapping[str, Any], messages: list[tuple[str, list[Block]]]) -> str:
-    turns: list[tuple[str, list[Any]]] = []
-    for role, blocks in messages:
-        if not blocks:
-            continue
-        if turns and turns[-1][0] == role:  # neighbours of one role are one turn to the API
-            turns[-1][1].extend(blocks)
-        else:
-            turns.append((role, list(blocks)))
-    whole = [blocks_of(body.get("system", "")), list(body.get("tools", ())), turns]
-    text = json.dumps(_bare(whole), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+def digests(body: Mapping[str, Any]) -> Iterator[tuple[int, int, Block, str]]:
+    """Every block of a conversation: its message, its place, itself, the digest of what is before.
+
+    All in one pass, for a long conversation is asked for at each of its turns.
+    """
+    whole = Prefix(body)
+    for number, message in enumerate(body["messages"]):
+        for place, block in enumerate(blocks_of(message["content"])):
+            yield number, place, block, whole.digest()
+            whole.add(message["role"], block)
 
 
 def _bare(value: Any) -> Any:
