@@ -1,4 +1,4 @@
-"""Runs inside the sandbox, beside the repository: commands, and questions about its files.
+"""Runs inside the sandbox, beside the repository: answers questions about its files.
 
 Standard library only, Python 3.8 or newer, started as
 `python3 -I -S inside.py VERB ROOT [REQUEST_FILE]`, where ROOT holds the repository's files. The
@@ -11,9 +11,8 @@ Whoever owns the sandbox can change this file or lie in its place, so the host t
 as a claim by the repository's code: bounded, parsed strictly, and never a reason to trust.
 """
 
-# Paths are bytes here, which pathlib cannot hold; running commands is the purpose; git names blobs
-# by SHA-1.
-# ruff: noqa: PTH103, PTH108, PTH112, PTH113, PTH115, PTH120, PTH123, PTH208, S603, S324
+# Paths are bytes here, which pathlib cannot hold; git names blobs by SHA-1.
+# ruff: noqa: PTH108, PTH112, PTH113, PTH115, PTH123, S324
 
 from __future__ import annotations
 
@@ -21,26 +20,21 @@ import base64
 import json
 import os
 import re
-import signal
 import stat
 import sys
-import time
 
-# What only one verb needs is imported there: this starts for every command, and each of those
+# What only one verb needs is imported there: this starts for every question, and each of those
 # modules takes milliseconds.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
     from typing import Any
 
 MAX_ENTRIES = 200000  # files in a manifest
-MAX_LOG = 20000000  # bytes of one command's output that are kept on disk
 SKIPPED = {  # what a search should not wade through; the manifest lists them all the same
     b".git", b".hg", b".svn", b"node_modules", b"__pycache__", b".venv", b"venv", b".tox", b".nox",
     b".mypy_cache", b".pytest_cache", b".ruff_cache", b".eggs", b".gradle", b".idea",
 }  # fmt: skip
-PR_SET_CHILD_SUBREAPER = 36
 
 
 class Refused(Exception):
@@ -65,176 +59,6 @@ def main() -> None:
         sys.exit(3)
     if answer is not None:
         sys.stdout.write(json.dumps(answer))
-
-
-# Running commands
-
-
-def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Run a shell command; everything that it started has ended when this returns.
-
-    {command, cwd, seconds, log, keep} -> {exit_code, seconds, bytes, sha256, head, tail} where
-    head and tail are base64 of at most `keep` bytes each, the tail empty when the head has it all.
-    """
-    import subprocess
-
-    command = request["command"]
-    os.makedirs(os.path.dirname(request["log"]), exist_ok=True)
-    kept = Kept(request["log"], request["keep"])  # before the command, which may clear our folder
-    script = None
-    if len(command) > 100000:  # one argument may have 128 KiB at most
-        script = request["log"] + ".sh"
-        with open(script, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(command)
-    _adopt_orphans()
-    started = time.monotonic()
-    deadline = started + request["seconds"]
-    try:
-        process = subprocess.Popen(
-            ["/bin/bash", "-o", "pipefail", *([script] if script else ["-c", command])],
-            cwd=request["cwd"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise Refused(f"The command could not be started: {error}.") from error
-    finished = _collect(process, kept, deadline)
-    exit_code = process.returncode if finished else None
-    if exit_code is not None and exit_code < 0:
-        exit_code = 128 - exit_code  # as a shell reports death by a signal
-    _end_all()
-    kept.close()
-    return {
-        "exit_code": exit_code,
-        "seconds": time.monotonic() - started,
-        "bytes": kept.bytes,
-        "sha256": kept.sha.hexdigest(),
-        "head": base64.b64encode(bytes(kept.head)).decode(),
-        "tail": base64.b64encode(bytes(kept.tail)).decode(),
-    }
-
-
-def _adopt_orphans() -> None:
-    """Make the command's orphans our children, so that a daemon cannot outlive its command."""
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    except (ImportError, OSError, AttributeError):
-        return  # a Python without ctypes: what double-forks lives on until the sandbox ends
-
-
-class Kept:
-    """What is remembered of an output: a hash of all, its two ends, and a log file."""
-
-    def __init__(self, log: str, keep: int) -> None:
-        import hashlib
-
-        self.sha = hashlib.sha256()
-        self.bytes = 0
-        self.head = bytearray()
-        self.tail = bytearray()
-        self.keep = keep
-        self.log = open(log, "wb")  # noqa: SIM115  # closed by close()
-
-    def add(self, data: bytes) -> None:
-        if self.bytes < MAX_LOG:
-            self.log.write(data[: MAX_LOG - self.bytes])
-        self.sha.update(data)
-        self.bytes += len(data)
-        room = self.keep - len(self.head)
-        self.head += data[:room]
-        self.tail += data[room:]
-        del self.tail[: -self.keep]
-
-    def close(self) -> None:
-        self.log.close()
-
-
-def _collect(process: subprocess.Popen[bytes], kept: Kept, deadline: float) -> bool:
-    """Read the output until the command ends; False if the deadline came first."""
-    import selectors
-    import subprocess
-
-    assert process.stdout is not None  # noqa: S101  # for the type checker
-    pipe = process.stdout.fileno()
-    os.set_blocking(pipe, False)
-    selector = selectors.DefaultSelector()
-    selector.register(pipe, selectors.EVENT_READ)
-    is_open = True
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return False
-        # A background process may hold the pipe open after the command itself has ended.
-        if process.poll() is not None:
-            while is_open and _read(pipe, kept):
-                if time.monotonic() > deadline:
-                    break
-            return True
-        if not is_open:
-            try:
-                process.wait(left)
-            except subprocess.TimeoutExpired:
-                return False
-            continue
-        if selector.select(min(left, 0.05)):
-            while True:
-                got = _read(pipe, kept)
-                if got is False:
-                    selector.unregister(pipe)
-                    is_open = False
-                if not got or time.monotonic() > deadline:
-                    break
-
-
-def _read(pipe: int, kept: Kept) -> bool | None:
-    """True if there was data, None if there is none yet, False at the end."""
-    try:
-        data = os.read(pipe, 65536)
-    except BlockingIOError:
-        return None
-    if not data:
-        return False
-    kept.add(data)
-    return True
-
-
-def _end_all() -> None:
-    """Kill all descendants: each orphan is handed to us, so the loop ends when none is left."""
-    give_up = time.monotonic() + 5
-    while time.monotonic() < give_up:
-        for pid in _children():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                continue
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                time.sleep(0.002)
-        except ChildProcessError:
-            return
-
-
-def _children() -> list[int]:
-    me = os.getpid()
-    pids: list[int] = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    # The command's name may hold spaces and brackets: fields count from the last.
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-            except (OSError, IndexError, ValueError):
-                continue
-            if parent == me:
-                pids.append(int(name))
-    return pids
-
-
-# Files
 
 
 def manifest(request: dict[str, Any]) -> None:
@@ -523,7 +347,6 @@ def python_syntax(request: dict[str, Any]) -> dict[str, Any]:
 
 
 VERBS: dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
-    "run": run,
     "manifest": manifest,
     "take": take,
     "list": listing,

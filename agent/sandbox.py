@@ -46,8 +46,9 @@ from agent.errors import AgentError, SandboxError, SandboxGone, SandboxRefused
 HOME = "/home/user"
 ROOT = "/home/user/repo"
 OURS = "/home/user/.vibecoder"  # beside the repository, so that it never shows up in a diff
-INSIDE = f"{OURS}/inside.py"
-SCRIPT = Path(__file__).with_name("inside.py").read_bytes()
+SCRIPTS = {
+    name: Path(__file__).with_name(name).read_bytes() for name in ("inside.py", "supervise.py")
+}
 KEEP = 15_000  # bytes of an output's head, and of its tail
 MAX_FILE = 20_000_000  # bytes of one file read into memory
 MAX_MANIFEST = 64_000_000  # bytes, unpacked
@@ -176,9 +177,9 @@ class Sandbox:
         self.id: str = box.sandbox_id
 
     async def prepare(self) -> None:
-        """Put our script inside and make the root; harmless if they are there."""
+        """Put our scripts inside and make the root; harmless if they are there."""
         with _errors("could not be prepared"):
-            await self._box.files.write(INSIDE, SCRIPT)
+            await self._put_scripts()
             await self._box.files.make_dir(ROOT)
 
     async def run(
@@ -331,6 +332,10 @@ class Sandbox:
         """The absolute, normalised path in the sandbox; relative ones start at the root."""
         return posixpath.normpath(posixpath.join(ROOT, path))
 
+    async def _put_scripts(self) -> None:
+        for name, script in SCRIPTS.items():
+            await self._box.files.write(f"{OURS}/{name}", script)
+
     async def _json(
         self, verb: str, request: Mapping[str, Any], *, seconds: float, env: Mapping[str, str]
     ) -> Any:
@@ -375,9 +380,10 @@ class Sandbox:
         seconds: float,
         env: Mapping[str, str],
     ) -> None:
-        """Run our script; a ValueError carries its refusal, _NoAnswer says that it died."""
+        """Run one of our scripts; a ValueError carries its refusal, _NoAnswer says it died."""
         text = json.dumps(request)
-        command = f"exec python3 -I -S {INSIDE} {verb} {ROOT}"
+        script = "supervise.py" if verb == "run" else f"inside.py {verb} {ROOT}"
+        command = f"exec python3 -I -S {OURS}/{script}"
         variables = dict(env)
         if len(text) > 100_000:  # the kernel allows 128 KiB for one variable
             place = f"{OURS}/{self._mark}-{next(self._numbers)}.json"
@@ -398,7 +404,7 @@ class Sandbox:
                     if error.exit_code == 3:
                         raise ValueError(said or "no reason was given") from error
                     if "can't open file" in said and attempt == 1:
-                        await self._box.files.write(INSIDE, SCRIPT)  # somebody cleaned up
+                        await self._put_scripts()  # somebody cleaned up
                         continue
                     if error.exit_code == 127:
                         raise SandboxError(

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import inside
-from agent.sandbox import SCRIPT
+from agent.sandbox import SCRIPTS
 
 
 def ask(folder: Path, verb: str, request: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-I", "-S", "-c", SCRIPT, verb, str(folder)],
+        [sys.executable, "-I", "-S", "-c", SCRIPTS["inside.py"], verb, str(folder)],
         env={"VIBECODER_REQUEST": json.dumps(request)},
         capture_output=True,
         check=False,
@@ -64,7 +64,8 @@ def _entries(listed: bytes) -> list[bytes]:
 
 
 def test_the_script_is_written_for_old_pythons_too() -> None:
-    ast.parse(SCRIPT, feature_version=(3, 8))
+    for script in SCRIPTS.values():
+        ast.parse(script, feature_version=(3, 8))
 
 
 @pytest.mark.parametrize(

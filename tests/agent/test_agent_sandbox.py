@@ -10,7 +10,7 @@ import pytest
 from agent_world import tar_of
 
 from agent.errors import SandboxError, SandboxGone, SandboxRefused
-from agent.sandbox import Sandbox, Sandboxes, SandboxSettings
+from agent.sandbox import SCRIPTS, Sandbox, Sandboxes, SandboxSettings
 
 
 def blob(data: bytes) -> str:
@@ -93,7 +93,7 @@ async def test_a_command_that_cannot_start_says_why(sandbox: Sandbox) -> None:
     assert (await sandbox.run("rm -rf ~/repo; true")).exit_code == 0
     ran = await sandbox.run("true")
     assert ran.exit_code == 126
-    assert "/home/user/repo cannot be entered" in ran.output
+    assert "/home/user/repo" in ran.output
     with pytest.raises(SandboxError, match="cannot be entered"):
         await sandbox.manifest()
 
@@ -189,6 +189,11 @@ async def test_no_more_is_taken_than_was_allowed(sandbox: Sandbox) -> None:
         await sandbox.take([b"folder"], io.BytesIO(), 100)
 
 
+async def _replace_scripts(sandbox: Sandbox, script: bytes) -> None:
+    for name in SCRIPTS:
+        await sandbox.write(f"/home/user/.vibecoder/{name}", script)
+
+
 LIES = [
     "print('')",
     "print('[]')",
@@ -205,10 +210,10 @@ LIES = [
 async def test_a_script_that_was_replaced_ends_in_a_sandbox_error(
     sandbox: Sandbox, lie: str
 ) -> None:
-    await sandbox.write("/home/user/.vibecoder/inside.py", lie.encode())
+    await _replace_scripts(sandbox, lie.encode())
     with pytest.raises(SandboxError):
         await sandbox.manifest()
-    await sandbox.write("/home/user/.vibecoder/inside.py", lie.encode())
+    await _replace_scripts(sandbox, lie.encode())
     try:
         assert (await sandbox.run("true")).exit_code in {None, 126}
     except (SandboxError, ValueError) as error:
@@ -218,7 +223,7 @@ async def test_a_script_that_was_replaced_ends_in_a_sandbox_error(
 async def test_endless_lies_are_cut_short(sandbox: Sandbox) -> None:
     lie = b"while True:\n    print('x' * 100_000)\n"
     for use in (sandbox.manifest, lambda: sandbox.run("true")):
-        await sandbox.write("/home/user/.vibecoder/inside.py", lie)
+        await _replace_scripts(sandbox, lie)
         began = time.monotonic()
         with pytest.raises(SandboxError):
             await use()
