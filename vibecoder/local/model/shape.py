@@ -72,8 +72,7 @@ def _is_plain(value: object, hint: Any) -> bool:
 def _union(value: object, options: tuple[Any, ...], path: str) -> None:
     if value is None and NoneType in options:
         return
-    flat = [option for option in _flatten(options) if option is not NoneType]
-    shapes = [option for option in flat if typing_extensions.is_typeddict(option)]
+    flat, shapes = _members(options)
     if isinstance(value, dict) and shapes:
         _check(value, _chosen(value, shapes, path), f"{path}{_tag(value, shapes)}")
         return
@@ -85,6 +84,13 @@ def _union(value: object, options: tuple[Any, ...], path: str) -> None:
         raise invalid(f"{path}: Input should be an object")
     names = " or ".join(dict.fromkeys(_name(option) for option in flat))
     raise invalid(f"{path}: Input should be a valid {names}")
+
+
+@cache
+def _members(options: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """A union's members without None, and those of them that are TypedDicts."""
+    flat = tuple(option for option in _flatten(options) if option is not NoneType)
+    return flat, tuple(option for option in flat if typing_extensions.is_typeddict(option))
 
 
 def _flatten(options: Iterable[Any]) -> Iterable[Any]:
@@ -115,7 +121,7 @@ def _name(option: Any) -> str:
     return "list" if get_origin(option) not in (None, dict, Literal) else "value"
 
 
-def _chosen(value: dict[str, Any], shapes: list[Any], path: str) -> Any:
+def _chosen(value: dict[str, Any], shapes: tuple[Any, ...], path: str) -> Any:
     """The member of a union that the value's `type` or `role` names."""
     if len(shapes) == 1:
         return shapes[0]
@@ -142,7 +148,7 @@ def _chosen(value: dict[str, Any], shapes: list[Any], path: str) -> Any:
     return shapes[0]
 
 
-def _tag(value: dict[str, Any], shapes: list[Any]) -> str:
+def _tag(value: dict[str, Any], shapes: tuple[Any, ...]) -> str:
     if len(shapes) < 2 or any(_literals(shape, "role") for shape in shapes):
         return ""
     return f".{value.get('type') or 'custom'}"
