@@ -81,7 +81,7 @@ def test_version_1(api: httpx.Client) -> None:
     refused(api.delete(f"/sandboxes/{name}"), 404)
 
 
-def test_wrong_input_is_told(api: httpx.Client, server: Server) -> None:
+def test_wrong_input_is_told(api: httpx.Client, server: Server, box: Sandbox) -> None:
     refused(httpx.post(f"{server.url}/v2/sandboxes", json={"templateID": "base"}), 401)
     refused(httpx.get(f"{server.url}/sandboxes", headers={"X-API-KEY": "é".encode()}), 401)
     for body in (b"", b"[]", b"{", b'{"templateID": 5}', b'{"templateID": ""}', b"\xff"):
@@ -96,7 +96,8 @@ def test_wrong_input_is_told(api: httpx.Client, server: Server) -> None:
         refused(api.get(f"/v2/sandboxes?{query}"), 400)
     refused(api.get("/nowhere"), 404)
     refused(api.put("/v2/sandboxes"), 405)
-    refused(api.post("/sandboxes/inothing/snapshots", json={}), 501)
+    refused(api.post("/sandboxes/inothing/snapshots", json={}), 404)
+    refused(api.post(f"/sandboxes/{box.sandbox_id}/snapshots", json={}), 501)
 
 
 def test_health(envd: httpx.Client, server: Server) -> None:

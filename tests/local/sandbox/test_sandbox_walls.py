@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from e2b import CommandExitException, Sandbox
+from e2b import CommandExitException, Sandbox, SandboxException
 from sandbox_hand import API_KEY, Maker, Server, eventually, running
 
-from vibecoder.local.sandbox import limits
+from vibecoder.local.sandbox import disk, limits
 from vibecoder.local.sandbox.probe import Isolation
 from vibecoder.local.sandbox.toolchain import Toolchain
 
@@ -180,6 +180,16 @@ def test_memory_is_limited(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None
     assert sandbox.commands.run("python -c \"print(len(b'1' * (50 << 20)))\"").stdout
 
 
+def test_who_fills_the_disk_goes(make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    filling, neighbour = make(), make()
+    filling.commands.run("head -c 100M /dev/zero > full")
+    monkeypatch.setattr(disk, "FLOOR", 1 << 60)
+    assert eventually(lambda: not filling.is_running())
+    assert neighbour.is_running()
+    with pytest.raises(SandboxException, match="disk is nearly full"):
+        make()
+
+
 def test_a_deep_and_unreadable_tree_is_removed(server: Server, make: Maker) -> None:
     sandbox = make()
     python(
@@ -264,6 +274,6 @@ def test_everything_dies_with_a_killed_server(state: Path, isolation: Isolation)
     ) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"up\n"
-        assert _host_processes("sleep\0008765432")
+        assert eventually(lambda: _host_processes("sleep\0008765432"))
         server.send_signal(signal.SIGKILL)
     assert eventually(lambda: not _host_processes("sleep\0008765432"))

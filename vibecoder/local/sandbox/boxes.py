@@ -8,18 +8,22 @@ import random
 import re
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from vibecoder.local.sandbox import bwrap, limits
+import structlog
+
+from vibecoder.local.sandbox import bwrap, disk, limits
 from vibecoder.local.sandbox.box import Box, Ground, group_name
-from vibecoder.local.sandbox.errors import FolderInUse, LocalSandboxError
+from vibecoder.local.sandbox.errors import FolderInUse, KeyReused, LocalSandboxError, StartFailed
 from vibecoder.local.sandbox.probe import Isolation
 from vibecoder.local.sandbox.removal import remove_folder
 from vibecoder.local.sandbox.toolchain import Toolchain, reachable
+
+log = structlog.get_logger()
 
 State = Literal["running", "paused"]
 ID = re.compile(r"i[0-9a-f]{20}(\.\d+)?")  # the end: a part of one that was being removed
@@ -65,7 +69,7 @@ class Boxes:
         self._lock: int | None = None
         self._living: dict[str, Tenancy] = {}
         self._keyed: dict[str, tuple[Wish, asyncio.Task[Tenancy]]] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Takes the folder and removes what a killed server left. Raises FolderInUse."""
@@ -85,6 +89,7 @@ class Boxes:
         groups = limits.find() if self._kind != "none" else None
         self._ground = Ground(folder, self._toolchain, self._kind, groups)
         await asyncio.to_thread(self._sweep)
+        self._keep(self._guard_disk())
 
     def _sweep(self) -> None:
         for path in self._ground.folder.iterdir():
@@ -98,10 +103,35 @@ class Boxes:
                 group.remove()
             remove_folder(path)
 
+    async def _guard_disk(self) -> None:
+        while True:
+            await asyncio.sleep(disk.INTERVAL)
+            if not self._living or not disk.nearly_full(self._ground.folder):
+                continue
+            sizes = [
+                (await asyncio.to_thread(disk.used, tenancy.box.folder), tenancy.id)
+                for tenancy in tuple(self._living.values())
+            ]
+            size, name = max(sizes, default=(0, ""))
+            largest = self._living.get(name)
+            if largest is not None and size > disk.BLAMELESS:
+                log.warning("sandbox killed: it filled the disk", sandbox=name, bytes=size)
+                await self.kill(largest)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """In the background, until it is done or the server closes."""
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
     async def close(self) -> None:
-        for tenancy in tuple(self._living.values()):
+        living = tuple(self._living.values())
+        for tenancy in living:
             self._dismiss(tenancy)
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        await asyncio.gather(*(tenancy.box.kill() for tenancy in living), return_exceptions=True)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         if self._lock is None:
             return
         if not self._ground.folder.is_relative_to(self._folder.absolute()):
@@ -116,15 +146,14 @@ class Boxes:
     # What clients ask for
 
     async def create(self, wish: Wish, key: str | None) -> Tenancy:
-        """The same sandbox for the same key while it exists. Raises StartFailed, KeyError for a
-        key that was used with another wish."""
+        """The same sandbox for the same key while it exists. Raises StartFailed, KeyReused."""
         if key is None:
             return await self._create(wish, None)
         if key not in self._keyed:
             self._keyed[key] = (wish, asyncio.ensure_future(self._create(wish, key)))
         first, task = self._keyed[key]
         if first != wish:
-            raise KeyError(key)
+            raise KeyReused("This Idempotency-Key was used for a different sandbox.")
         try:
             return await asyncio.shield(task)
         except LocalSandboxError:
@@ -132,6 +161,8 @@ class Boxes:
             raise
 
     async def _create(self, wish: Wish, key: str | None) -> Tenancy:
+        if disk.nearly_full(self._ground.folder):
+            raise StartFailed("The disk is nearly full: no sandbox is started until it is not.")
         name = "i" + secrets.token_hex(10)
         box = await Box.start(name, self._ground, self._free_uid(), self._environment(wish))
         now = datetime.now(UTC)
@@ -140,9 +171,7 @@ class Boxes:
         )
         self._living[name] = tenancy
         self._arm(tenancy)
-        watching = asyncio.ensure_future(self._see_off(tenancy))
-        self._leaving.add(watching)
-        watching.add_done_callback(self._leaving.discard)
+        self._keep(self._see_off(tenancy))
         return tenancy
 
     def _environment(self, wish: Wish) -> dict[str, str]:
@@ -196,9 +225,7 @@ class Boxes:
         if not tenancy.wish.pause_at_end:
             self._dismiss(tenancy)
             return
-        task = asyncio.ensure_future(self.pause(tenancy))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._keep(self.pause(tenancy))
 
     def _dismiss(self, tenancy: Tenancy) -> None:
         """Gone for clients at once; its processes and folder follow."""
@@ -208,9 +235,7 @@ class Boxes:
             tenancy.timer.cancel()
         if tenancy.key is not None:
             self._keyed.pop(tenancy.key, None)
-        task = asyncio.ensure_future(tenancy.box.kill())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._keep(tenancy.box.kill())
 
     async def _see_off(self, tenancy: Tenancy) -> None:
         """A sandbox may also end by itself, for instance when its PID 1 ran out of memory."""

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from vibecoder.local.sandbox import limits
 from vibecoder.local.sandbox.boxes import Boxes, Tenancy, Wish
-from vibecoder.local.sandbox.errors import BoxGone, StartFailed
+from vibecoder.local.sandbox.errors import BoxGone, KeyReused, StartFailed
 
 Json = dict[str, Any]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -105,10 +105,8 @@ def routes(boxes: Boxes, api_key: str) -> list[Route]:
                 tenancy = await boxes.create(wish, key)
             except StartFailed as error:
                 raise HTTPException(500, str(error)) from error
-            except KeyError as error:
-                raise HTTPException(
-                    409, "This Idempotency-Key was used for a different sandbox."
-                ) from error
+            except KeyReused as error:
+                raise HTTPException(409, str(error)) from error
             return JSONResponse(_credentials(tenancy), 201)
 
         return create

@@ -5,6 +5,7 @@ LocalSandboxError
 ├── ToolchainUnusable    no Python, or a wheel, that a sandbox could use
 ├── FolderInUse          another server already keeps its sandboxes in this folder
 ├── StartFailed          a sandbox did not come up
+├── KeyReused            one idempotency key was sent with two different requests
 ├── BoxGone              the sandbox died or was killed
 └── Denied               the sandbox's own operating system said no; carries the errno
 """
@@ -28,6 +29,10 @@ class FolderInUse(LocalSandboxError):
 
 class StartFailed(LocalSandboxError):
     """A sandbox did not come up."""
+
+
+class KeyReused(LocalSandboxError):
+    """One idempotency key was sent with two different requests."""
 
 
 class BoxGone(LocalSandboxError):

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from vibecoder.local.sandbox.errors import LocalSandboxError
+
 CHUNK = 64 << 10  # bytes read at once
 HIGH_WATER = 4 << 20  # bytes a listener may be behind before the command has to wait for it
 
@@ -128,9 +130,13 @@ class Process:
 
     def _time_is_up(self) -> None:
         self._timed_out = True
+        self._killing = asyncio.ensure_future(self._kill_and_tell())
+
+    async def _kill_and_tell(self) -> None:
         if not self.exited.is_set():
-            self._killing = asyncio.ensure_future(self._kill())
-        # What the command started may hold its pipes open for ever; the client is told now.
+            with contextlib.suppress(LocalSandboxError):  # it, or its sandbox, ended meanwhile
+                await self._kill()
+        # Not only at the end of its output: what it started may hold that open for ever.
         self._tell(End(None, 9, True))
 
     # Output
