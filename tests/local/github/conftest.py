@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ class Client:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if token:
             given["Authorization"] = f"Bearer {token}"
-        return await self._http.request(method, path, json=json, headers=given)
+        content = None if json is None else dumps(json)  # escapes what UTF-8 cannot hold
+        return await self._http.request(method, path, content=content, headers=given)
 
 
 @pytest.fixture(scope="session")

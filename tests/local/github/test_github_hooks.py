@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from githubkit.webhooks import parse
 
 REPO = "/repos/acme/widgets"
 
@@ -200,3 +201,40 @@ async def test_buttons_press_only_on_completed_runs(
     assert [a for _, a, _ in got] == ["created", "completed", "requested_action", "rerequested"]
     assert got[2][2]["requested_action"] == {"identifier": "stop"}
     assert got[2][2]["sender"]["login"] == "maya"
+
+
+async def test_payloads_satisfy_a_strict_parser(
+    world: Any, http: httpx.AsyncClient, api: Any, events: Any
+) -> None:
+    world.app.events += ("push", "create", "delete")
+    admin = "/_admin/repositories/acme/widgets"
+    change = {"branch": "fix", "files": {"a.txt": "1"}}
+    await http.post(f"{admin}/commits", json=change)
+    await api("POST", f"{REPO}/issues", json={"title": "One", "labels": ["bug"]})
+    await api("POST", f"{REPO}/issues/1/assignees", json={"assignees": ["rob"]})
+    await api("PUT", f"{REPO}/issues/1/lock", json={"lock_reason": "spam"})
+    said = await api("POST", f"{REPO}/issues/1/comments", "installation", json={"body": "hi"})
+    comment = f"{REPO}/issues/comments/{said.json()['id']}"
+    await api("PATCH", comment, "installation", json={"body": "ho"})
+    await api("DELETE", comment, "installation")
+    pull = {"title": "Fix", "head": "fix", "base": "main", "draft": True, "body": "Closes #1"}
+    made = (await api("POST", f"{REPO}/pulls", "installation", json=pull)).json()
+    await http.post(f"{admin}/commits", json=change | {"files": {"a.txt": "2"}})
+    sha = world.repository("acme/widgets").issues[2].pull.head_sha
+    line = {"body": "why?", "path": "a.txt", "commit_id": sha, "line": 1}
+    await api("POST", f"{REPO}/pulls/2/comments", json=line)
+    run = {"name": "vibecode", "head_sha": sha, "conclusion": "success"}
+    run |= {"actions": [{"label": "L", "identifier": "i", "description": "d"}]}
+    check = (await api("POST", f"{REPO}/check-runs", "installation", json=run)).json()
+    await http.post(f"/_admin/check-runs/{check['id']}/click", json={"identifier": "i"})
+    await api("PATCH", f"{REPO}/pulls/{made['number']}", json={"title": "Better"})
+    await http.post(f"{admin}/pulls/2/ready", json={})
+    await http.post(f"{admin}/pulls/2/merge", json={})
+    await api("DELETE", f"{REPO}/git/refs/heads/fix")
+    world.suspend()
+    world.suspend(False)
+    world.add_repository("acme/second", {})
+    got = await events()
+    assert len({(event, action) for event, action, _ in got}) > 20
+    for event, _, payload in got:
+        parse(event, json.dumps(payload))

@@ -2,11 +2,14 @@
 
 import base64
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+
+from vibecoder.local.github import bare
 
 REPO = "/repos/acme/widgets"
 
@@ -333,3 +336,73 @@ async def test_effects_are_logged_with_who_and_with_which_token(
     ]
     assert len({it["token_id"] for it in log}) == 2
     assert "ghs_" not in str(log) and "ghu_" not in str(log)
+
+
+VALUES: tuple[Any, ...] = (None, -1, "x\ud800", [None], {"a": 1})
+
+
+def valid(sha: str, installation: int) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """A good body for each writing route whose body matters, by method, path and who asks."""
+    tokens = f"/app/installations/{installation}/access_tokens"
+    action = {"label": "L", "identifier": "i", "description": "d"}
+    note = {"path": "a", "start_line": 1, "end_line": 1, "annotation_level": "notice"}
+    output = {"title": "t", "summary": "s", "text": "x", "annotations": [note | {"message": "m"}]}
+    run = {
+        "name": "n", "head_sha": sha, "status": "completed", "conclusion": "success",
+        "started_at": "2026-01-01T00:00:00Z", "output": output, "actions": [action],
+    }  # fmt: skip
+    entry = {"path": "a", "mode": "100644", "type": "blob", "content": "x"}
+    person = {"name": "N", "email": "e@example.com", "date": "2026-01-01T00:00:00Z"}
+    app = "installation"
+    return {
+        ("POST", tokens, "app"): {"permissions": {"issues": "read"}, "repositories": ["widgets"]},
+        ("PATCH", "/app/hook/config", "app"): {"url": "http://127.0.0.1:9/", "secret": "s"},
+        ("POST", f"{REPO}/issues", app): {"title": "t", "body": "b", "labels": ["bug"]},
+        ("PATCH", f"{REPO}/issues/1", app): {
+            "title": "t", "body": "b", "state": "open", "labels": ["bug"], "assignees": ["rob"],
+        },
+        ("POST", f"{REPO}/issues/1/comments", app): {"body": "b"},
+        ("POST", f"{REPO}/issues/1/labels", app): {"labels": ["bug"]},
+        ("POST", f"{REPO}/issues/1/assignees", app): {"assignees": ["rob"]},
+        ("POST", f"{REPO}/issues/1/reactions", app): {"content": "eyes"},
+        ("POST", f"{REPO}/labels", app): {"name": "l", "color": "ffffff", "description": "d"},
+        ("POST", f"{REPO}/pulls", app): {
+            "title": "t", "head": "fix", "base": "main", "body": "b", "draft": True, "issue": 1,
+        },
+        ("POST", f"{REPO}/check-runs", app): run,
+        ("POST", f"{REPO}/check-suites", app): {"head_sha": sha},
+        ("POST", f"{REPO}/git/refs", app): {"ref": "refs/heads/r", "sha": sha},
+        ("PATCH", f"{REPO}/git/refs/heads/fix", app): {"sha": sha, "force": True},
+        ("POST", f"{REPO}/git/blobs", app): {"content": "x", "encoding": "utf-8"},
+        ("POST", f"{REPO}/git/trees", app): {"base_tree": sha, "tree": [entry]},
+        ("POST", f"{REPO}/git/commits", app): {
+            "message": "m", "tree": sha, "parents": [sha], "author": person, "committer": person,
+        },
+        ("PUT", f"{REPO}/contents/new.txt", app): {
+            "message": "m", "content": "eA==", "branch": "main", "sha": sha,
+        },
+    }  # fmt: skip
+
+
+def spoiled(body: Any) -> Iterator[Any]:
+    """The body with one value at a time, however deep, put in another's place."""
+    if isinstance(body, dict):
+        for key, value in body.items():
+            yield from (body | {key: other} for other in (*VALUES, *spoiled(value)))
+    elif isinstance(body, list):
+        yield from ([other] for one in body for other in (*VALUES, *spoiled(one)))
+
+
+async def test_no_body_breaks_the_server(world: Any, api: Any) -> None:
+    """Every writing route takes or refuses hostile values; never a 5xx."""
+    world.add_issue("acme/widgets", "One", None, "maya")
+    folder = world.repository("acme/widgets").folder
+    sha = bare.resolve(folder, "main") or ""
+    bare.set_ref(folder, "refs/heads/fix", sha)
+    broken = []
+    for (method, path, who), body in valid(sha, world.installation_id).items():
+        for other in spoiled(body):
+            answer = await api(method, path, who, json=other)
+            if answer.status_code >= 500:
+                broken.append((method, path, other))
+    assert not broken

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 ZERO = "0" * 40
@@ -87,6 +87,7 @@ class Entry:
     path: str
 
 
+@cache
 def _executable() -> str:
     git = shutil.which("git")
     if git is None:

@@ -220,6 +220,8 @@ def _check_output(output: Any) -> None:
                 "supplied."
             )
     annotations = output.get("annotations") or []
+    if not isinstance(annotations, list) or not all(isinstance(it, dict) for it in annotations):
+        raise Invalid("Invalid request.\n\nFor 'output/annotations', it is no array of objects.")
     if len(annotations) > ANNOTATIONS:
         raise Invalid(
             f"Invalid request.\n\nNo more than {ANNOTATIONS} items are allowed; "
@@ -247,6 +249,8 @@ def _check_actions(actions: Any) -> None:
             f"{len(actions) if isinstance(actions, list) else 0} were supplied."
         )
     for action in actions:
+        if not isinstance(action, dict):
+            raise Invalid("Invalid request.\n\nFor 'actions', it is no array of objects.")
         for key, most in ACTION_LIMITS.items():
             value = action.get(key)
             if not isinstance(value, str) or not value:

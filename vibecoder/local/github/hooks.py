@@ -27,6 +27,7 @@ from vibecoder.local.github.records import (
     Installation,
     Repository,
     now,
+    stamp,
 )
 from vibecoder.local.github.shapes import accounts, repositories
 from vibecoder.local.github.shapes.site import Site, node, site_of
@@ -168,8 +169,8 @@ def ping(world: World, app: App) -> None:
                 "secret": "********",
                 "url": app.hook_url,
             },
-            "updated_at": None,
-            "created_at": None,
+            "updated_at": stamp(app.created_at),
+            "created_at": stamp(app.created_at),
             "app_id": app.id,
         },
     }
@@ -298,7 +299,12 @@ class Courier:
         task.add_done_callback(self._under_way.discard)
 
     async def settled(self) -> None:
-        """Returns once everything that was posted has been answered or given up."""
+        """Returns once everything that was posted has been answered or given up.
+
+        Raises RuntimeError where the server does not run, since nothing would be sent.
+        """
+        if self._loop is None:
+            raise RuntimeError("The local GitHub is not being served.")
         while self._waiting or self._under_way:
             await asyncio.sleep(0)  # lets run() take up what waits
             if self._under_way:

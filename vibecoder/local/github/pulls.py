@@ -179,6 +179,9 @@ def follow(
             continue
         if pull.base_ref == branch and new != bare.ZERO:
             pull.base_sha = new
+            if bare.is_ancestor(repository.folder, pull.head_sha, new):
+                _merged_by_push(world, repository, actor, issue, pull, new)
+                continue
         if pull.head_ref != branch:
             continue
         if new == bare.ZERO:
@@ -188,6 +191,17 @@ def follow(
         issue.updated_at = now()
         bare.set_ref(repository.folder, f"refs/pull/{issue.number}/head", new)
         issues.fire(world, repository, actor, issue, "synchronize", {"before": old, "after": new})
+
+
+def _merged_by_push(
+    world: World, repository: Repository, actor: Actor, issue: Issue, pull: Pull, sha: str
+) -> None:
+    """The base branch came to contain the head: GitHub calls that merged."""
+    pull.merged_at, pull.merged_by, pull.merge_commit_sha = now(), actor.account, sha
+    issue.state, issue.closed_at, issue.closed_by = "closed", now(), actor.account
+    issue.changes.append(Change(now(), actor.account, f"merged {pull.head_ref}"))
+    world.record(actor, "pull.merge", issues.name_of(repository, issue), {"sha": sha})
+    issues.fire(world, repository, actor, issue, "closed")
 
 
 # Comments on the diff.

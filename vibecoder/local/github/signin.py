@@ -100,7 +100,8 @@ def _exchange(world: World, given: dict[str, str]) -> dict[str, Any]:
         )
     if given.get("grant_type") == "refresh_token":
         old = world.tokens.get(given.get("refresh_token", ""))
-        if old is None or old.kind != "refresh" or old.app is not app or old.account is None:
+        usable = old is not None and old.kind == "refresh" and old.app is app
+        if old is None or not usable or old.account is None or auth.expired(old):
             return _error("bad_refresh_token", "The refresh token passed is incorrect or expired.")
         auth.revoke(world, old)
         return _pair(*auth.mint_pair(world, app, old.account))

@@ -75,8 +75,9 @@ class World:
         events: tuple[str, ...] = EVENTS,
         private_key: str | None = None,
     ) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        # A folder of its own: what an earlier world left there is neither used nor touched.
+        self.folder = folder / f"world-{secrets.token_hex(4)}"
+        self.folder.mkdir(parents=True)
         self.base_url = "http://127.0.0.1"  # set by whoever serves it
         self.rate_limit = 5000  # requests an hour and token
         self._ids = itertools.count(1001)

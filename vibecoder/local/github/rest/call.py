@@ -111,7 +111,9 @@ class Call:
 
     def strings(self, name: str) -> list[Any]:
         """A field of the body that must be a list. Raises Invalid."""
-        value = self.body.get(name, [])
+        value = self.body.get(name)
+        if value is None:
+            return []
         if not isinstance(value, list):
             raise Invalid(
                 f"Invalid request.\n\nFor 'properties/{name}', {value!r} is not an array."
@@ -249,7 +251,9 @@ async def _body(request: Request) -> Json:
     if form and raw.lstrip()[:1] not in (b"{", b"["):
         return {key: str(value) for key, value in (await request.form()).items()}
     try:
-        body = json.loads(raw)
+        # Halves of surrogate pairs, which no text in UTF-8 has, become question marks.
+        text = json.dumps(json.loads(raw), ensure_ascii=False).encode(errors="replace")
+        body = json.loads(text)
     except (ValueError, RecursionError):
         raise Malformed from None
     if isinstance(body, list):

@@ -158,6 +158,8 @@ def create_tree(call: Call) -> Answer:
         raise Invalid("base_tree is not a tree")
     entries: list[tuple[str, str, str | None]] = []
     for row in call.strings("tree"):
+        if not isinstance(row, dict):
+            raise Invalid("Invalid request.\n\nFor 'properties/tree', it is no array of objects.")
         path, mode = str(row.get("path", "")), str(row.get("mode", "100644"))
         parts = path.lower().split("/")
         if not path or any(part in ("", ".", "..", ".git") for part in parts) or "\0" in path:

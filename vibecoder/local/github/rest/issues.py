@@ -102,7 +102,10 @@ def edit_issue(call: Call) -> Json:
         for key in ("title", "body", "state", "state_reason", "labels", "assignees")
         if key in call.body
     }
-    call.text("body")
+    for name in ("body", "state", "state_reason"):
+        call.text(name)
+    for name in ("labels", "assignees"):
+        call.strings(name)
     issues.edit(call.world, call.repo, call.actor, issue, changed)
     return _shape(call, issue)
 

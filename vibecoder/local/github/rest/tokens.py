@@ -2,7 +2,7 @@
 
 from vibecoder.local.github import auth, hooks
 from vibecoder.local.github.problems import NotFound, Unauthorized
-from vibecoder.local.github.records import App, Token, now, stamp
+from vibecoder.local.github.records import App, Token, stamp
 from vibecoder.local.github.rest.call import Answer, Call, route
 from vibecoder.local.github.shapes import accounts
 from vibecoder.local.github.shapes.site import Json
@@ -27,7 +27,7 @@ def _token(call: Call, app: App) -> Token:
     token = call.world.tokens.get(call.required("access_token"))
     if token is None or token.kind != "user" or token.app is not app:
         raise NotFound
-    if token.expires_at is not None and token.expires_at <= now():
+    if auth.expired(token):
         raise NotFound
     return token
 
