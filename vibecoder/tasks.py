@@ -279,7 +279,7 @@ def _release(package: str, file_name: str, sha256: str, cache: Path) -> Path:
     try:
         data = registry.download(package, file_name, sha256)
     except NoAnswer as error:
-        raise NoRegistry(f"No package index answered for {package}: {error}") from error
+        raise NoRegistry(f"No package index answered for {package}: {error}.") from error
     except NotFound as error:
         raise ReleaseMissing(str(error)) from error
     if hashlib.sha256(data).hexdigest() != sha256:
@@ -302,7 +302,8 @@ def fetch_wheels(requires: Sequence[str], cache: Path) -> list[Path]:
     The locked ones must match the hashes in `sandbox_wheels.lock`. The others are resolved on the
     index when first asked for; pip checks them against the hashes that the index itself gives,
     which guards the transfer and not the choice. Only wheels are taken, so no package's code runs.
-    A second call for the same names and the same Python uses the cache and no network.
+    A second call for the same names and the same Python uses the cache and no network; a first
+    call without network finds nothing, for pip's own cache cannot be asked for a whole set.
 
     Raises NoRegistry, WheelsMissing.
     """
@@ -349,7 +350,8 @@ def _pip_download(folder: Path, *arguments: str) -> None:
     if done.returncode == 0:
         return
     problems = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
-    problem = problems[-1].removeprefix("ERROR: ") if problems else f"exit {done.returncode}"
+    said = problems or done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+    problem = said[-1].removeprefix("ERROR: ")
     problem = registry.without_password(problem)
     if not registry.answers():
         raise NoRegistry(f"No package index answered, so pytest could not be fetched: {problem}")

@@ -310,6 +310,37 @@ async def test_an_old_key_header_works_and_a_script_is_found_by_its_marker(
         assert await words("sk-mine", "fix the flaky retry") == "by words"
 
 
+async def test_clients_of_the_first_version_may_still_send_a_temperature(
+    stage: Stage, url: str
+) -> None:
+    stage.play(turns(Turn((say("hello"),))))
+    headers = {**HEADERS, "anthropic-version": "2023-06-01"}
+    async with httpx.AsyncClient(base_url=url, headers=headers) as http:
+        codes = [
+            (await http.post("/v1/messages", json=body(temperature=value))).status_code
+            for value in (0.5, 2, "hot", True)
+        ]
+    assert codes == [200, 400, 400, 400]
+
+
+async def test_the_beta_client_works_and_gets_its_fields(
+    stage: Stage, ai: anthropic.AsyncAnthropic
+) -> None:
+    stage.play(turns(Turn(({"type": "redacted_thinking"}, call("look"))), Turn((say("fine"),))))
+    settings: dict[str, Any] = {
+        "model": "claude-opus-5-5",
+        "max_tokens": 1000,
+        "tools": [TOOL],
+        "betas": ["context-management-2025-06-27", "task-budgets-2026-03-13"],
+        "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
+        "output_config": {"task_budget": {"type": "tokens", "total": 20_000}},
+    }
+    first = await ai.beta.messages.create(**settings, messages=[USER])
+    assert [block.type for block in first.content] == ["redacted_thinking", "tool_use"]
+    second = await ai.beta.messages.create(**settings, messages=history(first, "seen"))
+    assert second.stop_reason == "end_turn"
+
+
 async def test_without_a_script_it_says_so(ai: anthropic.AsyncAnthropic) -> None:
     with pytest.raises(anthropic.BadRequestError, match="No script"):
         await ask(ai)

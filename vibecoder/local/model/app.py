@@ -20,7 +20,9 @@ from vibecoder.local.model.models import MODELS, Model
 from vibecoder.local.model.script import Block, NoScript, Request, Stage, Turn
 
 MAX_BODY = 32 * 1024 * 1024
-VERSIONS = {"2023-06-01", "2026-10-21"}
+FIRST_VERSION = "2023-06-01"
+VERSIONS = {FIRST_VERSION, "2026-10-21"}
+SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": 500.0}  # gone from the newer version
 
 
 def app(stage: Stage) -> Starlette:
@@ -122,6 +124,8 @@ class _Api:
         """A request that may be answered. Raises ApiError."""
         key, betas = self._authorize(http)
         body = await _body(http)
+        if http.headers["anthropic-version"] == FIRST_VERSION:
+            _drop_sampling(body)
         model, dropped = validate.check(body, betas, self._given)
         return Request(key, model.id, body, betas), model, dropped
 
@@ -177,6 +181,18 @@ async def _body(http: HttpRequest) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise invalid("The request body is not a JSON object")
     return body
+
+
+def _drop_sampling(body: dict[str, Any]) -> None:
+    """What clients of the first version may send; it changes nothing in a script."""
+    for name, most in SAMPLING.items():
+        value = body.pop(name, None)
+        if value is None:
+            continue
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise invalid(f"{name}: Input should be a valid number")
+        if not 0 <= value <= most:
+            raise invalid(f"{name}: Input should be from 0 to {most:g}")
 
 
 def _signed(request: Request, model: Model, turn: Turn, prefix: thinking.Prefix) -> list[Block]:

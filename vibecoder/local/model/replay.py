@@ -27,7 +27,11 @@ def replay(task: Task, sources: Sources) -> Script:
     planner, executor = _planner(task, tests, fixes), _executor(task, tests, fixes)
 
     def play(request: Request) -> Turn:
-        return _next(planner if "submit_plan" in request.tools else executor, request)
+        if "submit_plan" in request.tools:
+            return _next(planner, request)
+        if "finish_step" in request.tools:
+            return _next(executor, request)
+        return Turn((say(f"I am scripted, and know one thing: {prose.title(task)}."),))
 
     return play
 
