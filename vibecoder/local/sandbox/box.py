@@ -499,4 +499,4 @@ class Box:
 
 
 def group_name(box: str) -> str:
-    return f"vibecoder-{box}"
+    return limits.GROUP_PREFIX + box

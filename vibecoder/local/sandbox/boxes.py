@@ -102,6 +102,8 @@ class Boxes:
                         os.kill(pid, signal.SIGKILL)
                 group.remove()
             remove_folder(path)
+        if self._ground.groups is not None:
+            self._ground.groups.sweep(limits.GROUP_PREFIX)
 
     async def _guard_disk(self) -> None:
         while True:

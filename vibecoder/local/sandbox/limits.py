@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,9 @@ PROCESSES = 512  # of one sandbox, threads included
 OPEN_FILES = 8192
 LARGEST_FILE = 8 << 30  # bytes
 ADDRESS_SPACE = 6 << 30  # bytes of one process where there is no control group
+
+SETTLED = 60.0  # seconds after which an empty control group is nobody's
+GROUP_PREFIX = "vibecoder-"
 
 MOUNT = Path("/sys/fs/cgroup")
 
@@ -48,6 +52,15 @@ class Groups:
     def named(self, name: str) -> "Group":
         """One that may have been made before, for instance by a server that was killed."""
         return Group(tuple(parent / name for parent in self.parents))
+
+    def sweep(self, prefix: str) -> None:
+        """Removes what killed servers left: groups without a process, some time after their start
+        (before that, one is on its way in)."""
+        for parent in self.parents:
+            for folder in parent.glob(prefix + "*"):
+                with contextlib.suppress(OSError):  # in use, or just removed by somebody else
+                    if time.time() - folder.stat().st_mtime > SETTLED:
+                        folder.rmdir()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +153,7 @@ def _hands_out(place: Path) -> bool:
 
 def _works(groups: Groups) -> bool:
     try:
-        group = groups.make("vibecoder-probe-" + secrets.token_hex(4))
+        group = groups.make(GROUP_PREFIX + "probe-" + secrets.token_hex(4))
     except OSError:
         return False
     with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
