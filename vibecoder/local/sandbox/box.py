@@ -22,6 +22,7 @@ from typing import IO, Any, TypeVar
 from vibecoder.local.sandbox import bwrap, limits
 from vibecoder.local.sandbox.bwrap import Kind
 from vibecoder.local.sandbox.errors import BoxGone, Denied, StartFailed
+from vibecoder.local.sandbox.handles import OpenFile, Watch
 from vibecoder.local.sandbox.process import Config, Process, Stream
 from vibecoder.local.sandbox.removal import remove_folder
 from vibecoder.local.sandbox.toolchain import AGENT, Toolchain
@@ -54,50 +55,6 @@ class Call:
 
     answered: asyncio.Future[Any]
     take: Callable[[Json, list[int]], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFile:
-    """A regular file that PID 1 opened. Its owner closes it."""
-
-    path: str  # absolute, inside
-    fd: int
-    size: int  # bytes, when it was opened
-
-    @staticmethod
-    def take(answer: Json, fds: list[int]) -> "OpenFile":
-        info = os.fstat(fds[0])
-        if not stat.S_ISREG(info.st_mode):
-            os.close(fds[0])
-            raise ValueError("not a regular file")
-        return OpenFile(answer["path"], fds[0], info.st_size)
-
-    def close(self) -> None:
-        os.close(self.fd)
-
-
-class Watch:
-    """Changes below a folder, kept until they are asked for."""
-
-    MOST = 10_000  # events kept; a client that never asks loses the oldest
-
-    def __init__(self, include_entry: bool) -> None:
-        self.include_entry = include_entry
-        self.events: list[Json] = []
-        self.woken = asyncio.Event()
-
-    def put(self, event: Json) -> None:
-        if not self.include_entry:
-            event.pop("entry", None)
-        if len(self.events) == self.MOST:
-            del self.events[0]
-        self.events.append(event)
-        self.woken.set()
-
-    def take(self) -> list[Json]:
-        events, self.events = self.events, []
-        self.woken.clear()
-        return events
 
 
 class Box:
@@ -145,8 +102,7 @@ class Box:
         if ground.kind == "none":
             box._go_without_walls()
         try:
-            with tempfile.TemporaryFile() as complaints:
-                await box._launch(complaints)
+            await box._launch()
         except BaseException:
             await box.kill()
             raise
@@ -157,12 +113,8 @@ class Box:
         for name in ("home", "tmp"):
             (self.folder / name).mkdir(mode=0o700)
         if self.ground.kind != "none":
-            bwrap.write_etc(
-                self.folder / "etc",
-                self.uid or bwrap.INSIDE_ID
-                if self.ground.kind == "bwrap-root"
-                else bwrap.INSIDE_ID,
-            )
+            unmapped = self.uid if self.ground.kind == "bwrap-root" else None
+            bwrap.write_etc(self.folder / "etc", unmapped or bwrap.INSIDE_ID)
         if self.uid is not None:
             for path in (self.folder, self.folder / "home", self.folder / "tmp"):
                 os.chown(path, self.uid, self.uid)
@@ -179,68 +131,77 @@ class Box:
         profile = self.folder / "home" / ".bash_profile"
         profile.write_text(f"export PATH={shlex.quote(self.environment['PATH'])}\n")
 
-    async def _launch(self, complaints: IO[bytes]) -> None:
+    async def _launch(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel = ours
+        ours.setblocking(False)
+        for side in (ours, theirs):
+            side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         info_read, info_write = os.pipe2(os.O_CLOEXEC)
+        with os.fdopen(info_read, "rb") as info, tempfile.TemporaryFile() as complaints:
+            with theirs, os.fdopen(info_write, "wb"):
+                self._child = self._start_child(theirs.fileno(), info_write, complaints)
+            self._watch_child(self._child)
+            asyncio.get_running_loop().add_reader(ours, self._receive)
+            await self._until_ready()
+            if not self._ready.is_set() or self.dead.is_set():
+                complaints.seek(0)
+                said = complaints.read(4096).decode("utf-8", "replace").strip().splitlines()
+                raise StartFailed(f"The sandbox did not start: {said[-1] if said else 'no answer'}")
+            if self.ground.kind != "none":
+                # All of it is there: bwrap writes it before it lets PID 1 run.
+                pid: int = json.loads(os.read(info.fileno(), 4096))["child-pid"]
+                self._pid_1 = os.pidfd_open(pid)
+                self._put_under_limits(self._child.pid, pid)
+
+    def _start_child(
+        self, channel: int, info: int, complaints: IO[bytes]
+    ) -> "subprocess.Popen[bytes]":
+        """In the event loop's own thread: the kernel ties die-with-parent to who forked."""
+        command = self._agent_command(channel)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(theirs)
-            stack.callback(os.close, info_read)
-            closing_info = stack.enter_context(contextlib.ExitStack())
-            closing_info.callback(os.close, info_write)
-            ours.setblocking(False)
-            for side in (ours, theirs):
-                side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            self._channel = ours
-            command = self._agent_command(theirs.fileno())
-            fds = [theirs.fileno()]
+            fds = [channel]
             if self.ground.kind != "none":
                 seccomp_fd = bwrap.seccomp_file()
                 stack.callback(os.close, seccomp_fd)
-                fds += [info_write, seccomp_fd]
+                fds += [info, seccomp_fd]
                 command = bwrap.arguments(
                     self.ground.kind,
                     shutil.which("bwrap") or "bwrap",
                     self.folder,
                     self.ground.toolchain,
                     command,
-                    info_fd=info_write,
+                    info_fd=info,
                     seccomp_fd=seccomp_fd,
                 )
-            # In this very thread: the kernel ties die-with-parent to the thread that forked.
             drop = self.uid if self.ground.kind == "bwrap" else None
-            self._child = subprocess.Popen(  # noqa: S603, ASYNC220  (see above; takes some ms)
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=complaints,
-                env={"PATH": self.environment["PATH"], **dict(self.ground.toolchain.environment)},
-                cwd="/",
-                pass_fds=fds,
-                user=drop,
-                group=drop,
-                extra_groups=[] if drop is not None else None,
-            )
-            theirs.close()
-            closing_info.close()
-            self._watch_child(self._child)
-            loop = asyncio.get_running_loop()
-            loop.add_reader(ours, self._receive)
-            waiting = {asyncio.ensure_future(e.wait()) for e in (self._ready, self.dead)}
             try:
-                await asyncio.wait(
-                    waiting, timeout=START_PATIENCE, return_when=asyncio.FIRST_COMPLETED
+                return subprocess.Popen(  # noqa: S603  (fixed words, no shell)
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=complaints,
+                    env={
+                        "PATH": self.environment["PATH"],
+                        **dict(self.ground.toolchain.environment),
+                    },
+                    cwd="/",
+                    pass_fds=fds,
+                    user=drop,
+                    group=drop,
+                    extra_groups=[] if drop is not None else None,
                 )
-            finally:
-                for task in waiting:
-                    task.cancel()
-            if not self._ready.is_set() or self.dead.is_set():
-                complaints.seek(0)
-                said = complaints.read(4096).decode("utf-8", "replace").strip().splitlines()
-                raise StartFailed(f"The sandbox did not start: {said[-1] if said else 'no answer'}")
-            if self.ground.kind != "none":
-                pid: int = json.loads(os.read(info_read, 4096))["child-pid"]
-                self._pid_1 = os.pidfd_open(pid)
-                self._put_under_limits(self._child.pid, pid)
+            except OSError as error:
+                self._channel.close()
+                raise StartFailed(f"The sandbox did not start: {error}") from error
+
+    async def _until_ready(self) -> None:
+        waiting = {asyncio.ensure_future(event.wait()) for event in (self._ready, self.dead)}
+        try:
+            await asyncio.wait(waiting, timeout=START_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
 
     def _agent_command(self, fd: int) -> list[str]:
         isolated = self.ground.kind != "none"
@@ -424,11 +385,11 @@ class Box:
 
     # Files
 
-    async def open_read(self, path: str) -> "OpenFile":
+    async def open_read(self, path: str) -> OpenFile:
         """A regular file, wherever `path` leads inside. Raises Denied, BoxGone."""
         return await self.call_for(OpenFile.take, "open_read", path=self.outside(path))
 
-    async def open_write(self, path: str, metadata: dict[str, str]) -> "OpenFile":
+    async def open_write(self, path: str, metadata: dict[str, str]) -> OpenFile:
         """Emptied, or made together with its folders. Raises Denied, BoxGone."""
         return await self.call_for(
             OpenFile.take, "open_write", path=self.outside(path), metadata=metadata

@@ -27,9 +27,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from vibecoder.local.sandbox import filesystem_rpc, process_rpc
-from vibecoder.local.sandbox.box import Box, OpenFile
+from vibecoder.local.sandbox.box import Box
 from vibecoder.local.sandbox.boxes import Boxes, Tenancy
 from vibecoder.local.sandbox.errors import BoxGone, Denied
+from vibecoder.local.sandbox.handles import OpenFile
 
 CHUNK = 1 << 20  # bytes read or written at once
 METADATA = "x-metadata-"

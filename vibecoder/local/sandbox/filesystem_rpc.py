@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vibecoder.local.sandbox import connect
-from vibecoder.local.sandbox.box import Box, Watch
+from vibecoder.local.sandbox.box import Box
 from vibecoder.local.sandbox.connect import Broken, Code, Message, RpcError
 from vibecoder.local.sandbox.errors import BoxGone, Denied
+from vibecoder.local.sandbox.handles import Watch
 
 Json = dict[str, Any]
 DEEPEST = 100
