@@ -1,6 +1,7 @@
 """Finding out whether isolation works, and saying what to do where it does not."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ def program(folder: Path, name: str, script: str) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with nothing on it but what a test puts there."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    return tmp_path
+def path(state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with nothing on it but what a test puts there, within reach of a sandbox's user."""
+    folder = Path(tempfile.mkdtemp(dir=state))
+    folder.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
 
 
 def test_it_works_here(isolation: Isolation) -> None:
