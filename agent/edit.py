@@ -6,10 +6,12 @@ resembles the passage is shown to the model, not changed.
 """
 
 import difflib
+import heapq
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+MOST_COMPARED = 2_000  # characters of a passage in the search for something like it
 FOLDED = str.maketrans(
     {
         "‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '"', "”": '"', "„": '"', "‟": '"',
@@ -57,7 +59,7 @@ def replace(text: str, old: str, new: str, *, every: bool = False) -> Edited:
             )
         return Edited(text.replace(was, becomes), lines, note)
     for same, note in _LINE_RUNGS:
-        found = _by_lines(text, old, new, same, note, every=every)
+        found = _by_lines(text, old, new, same, note)
         if found is not None:
             return found
     raise EditRefused(_suggestion(text, old, new))
@@ -117,9 +119,9 @@ _LINE_RUNGS: tuple[tuple[Callable[[str], str], str], ...] = (
 
 
 def _by_lines(
-    text: str, old: str, new: str, same: Callable[[str], str], note: str, *, every: bool
+    text: str, old: str, new: str, same: Callable[[str], str], note: str
 ) -> Edited | None:
-    """Replace whole lines that are the same once `same` has been applied to both sides."""
+    """Replace whole lines that are the same once `same` was applied to both sides; only once."""
     lines = text.splitlines(keepends=True)
     wanted = [same(line) for line in old.strip("\r\n").splitlines()]
     if not any(wanted):
@@ -135,7 +137,6 @@ def _by_lines(
             f"old_string is not in the file exactly. {note[0].upper()}{note[1:]}, it would fit at "
             f"lines {where}. Copy the passage exactly, with lines around it until it is unique."
         )
-    del every  # a passage that is not exact is only ever replaced once
     at = places[0]
     old_lines = old.strip("\r\n").splitlines()
     shift = _shift(old_lines, lines[at : at + size])
@@ -187,15 +188,13 @@ def _suggestion(text: str, old: str, new: str) -> str:
         line = text.count("\n", 0, text.index(new)) + 1
         return f"old_string is not in the file, but new_string is, at line {line}: already done?"
     lines, wanted = text.splitlines(), old.strip("\r\n").splitlines()
-    best, at = 0.0, 0
     matcher = difflib.SequenceMatcher(autojunk=False)
-    matcher.set_seq2(old[:2000])
-    for start in range(min(len(lines), 5000)):
-        matcher.set_seq1("\n".join(lines[start : start + len(wanted)])[:2000])
-        if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
-            ratio = matcher.ratio()
-            if ratio > best:
-                best, at = ratio, start
+    matcher.set_seq2(old[:MOST_COMPARED])
+    best, at = 0.0, 0
+    for start in _likely(lines, wanted):
+        matcher.set_seq1("\n".join(lines[start : start + len(wanted)])[:MOST_COMPARED])
+        if (ratio := matcher.ratio()) > best:
+            best, at = ratio, start
     if best < 0.6:
         return "old_string is not in the file, nor anything like it. Read the file again."
     end = min(len(lines), at + len(wanted))
@@ -204,6 +203,18 @@ def _suggestion(text: str, old: str, new: str) -> str:
         f"old_string is not in the file. The closest passage is at lines {at + 1} to {end} "
         f"({best:.0%} alike):\n{shown}"
     )
+
+
+def _likely(lines: list[str], wanted: list[str]) -> list[int]:
+    """The few places whose words are most like those wanted: comparing all takes minutes."""
+    words = set(re.findall(r"\w+", " ".join(wanted)))
+    sums = [0.0]
+    for line in lines:
+        own = set(re.findall(r"\w+", line[:1000]))
+        sums.append(sums[-1] + len(own & words) / (1 + len(own)))
+    size = len(wanted)
+    places = range(max(1, len(lines) - size + 1))
+    return heapq.nlargest(5, places, key=lambda at: sums[min(at + size, len(lines))] - sums[at])
 
 
 def _some(lines: tuple[int, ...]) -> str:

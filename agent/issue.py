@@ -49,7 +49,6 @@ _INVISIBLE = re.compile(
 _HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", flags=re.DOTALL)
 # `[//]: # (text)` and its variants are reference definitions that nothing refers to.
 _MARKDOWN_COMMENT = re.compile(r"^ {0,3}\[//?\]: *#? *.*$", flags=re.MULTILINE)
-_IMAGE = re.compile(r"!\[[^\]]*\]")
 _HIDDEN_ATTRIBUTE = re.compile(
     r"""\s(?:alt|title|placeholder|aria-[\w-]+|data-[\w-]+|style)\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>]+)""",
     flags=re.IGNORECASE,
@@ -69,10 +68,19 @@ def visible(text: str) -> str:
         text = _INVISIBLE.sub("", text)
         text = _HTML_COMMENT.sub("", text)
         text = _MARKDOWN_COMMENT.sub("", text)
-        text = _IMAGE.sub("![image]", text)
+        text = _without_alternatives(text)
         text = _TAG.sub(lambda tag: _HIDDEN_ATTRIBUTE.sub("", tag[0]), text)
     text = _TOKEN.sub("[token]", text)
     return text.encode("utf-8", "replace").decode()
+
+
+def _without_alternatives(text: str) -> str:
+    """Markdown images without their alternative texts; a pattern would take quadratic time."""
+    parts, at = [], 0
+    while (start := text.find("![", at)) >= 0 and (end := text.find("]", start)) >= 0:
+        parts += [text[at:start], "![image]"]
+        at = end + 1
+    return "".join(parts) + text[at:]
 
 
 def _shows(entity: str) -> bool:

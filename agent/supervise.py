@@ -50,7 +50,9 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     os.makedirs(os.path.dirname(request["log"]), exist_ok=True)
     kept = Kept(request["log"], request["keep"])  # before the command, which may clear our folder
     script = None
-    if len(command) > 100000:  # one argument may have 128 KiB at most
+    if (
+        len(command.encode("utf-8", "surrogateescape")) > 100000
+    ):  # one argument may have 128 KiB at most
         script = request["log"] + ".sh"
         with open(script, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(command)

@@ -240,7 +240,8 @@ class Workbench:
             raise ToolFailed(f"{path} is a binary file. Change it with a command.")
         try:
             # Bytes that are not UTF-8 survive in disguise and come back as they were.
-            edited = edit.replace(
+            edited = await asyncio.to_thread(
+                edit.replace,
                 before.decode("utf-8", "surrogateescape"),
                 call.old_string,
                 call.new_string,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from agent_world import Journal, Watcher
+from hypothesis import settings
 
 from agent.model import Model, ModelSettings, Purse
 from agent.sandbox import Sandbox, Sandboxes, SandboxSettings
@@ -20,6 +21,8 @@ from vibecoder.local.serve import serve
 
 # One event loop and one sandbox server for each module: starting a server takes longer than most
 # of the tests.
+settings.register_profile("unhurried", deadline=None)  # the machine may be busy
+settings.load_profile("unhurried")
 E2B_KEY = "e2b_" + "7" * 40
 
 

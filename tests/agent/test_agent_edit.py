@@ -1,5 +1,7 @@
 """The ladder of edits: exact where possible, certain otherwise, never a guess."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +98,15 @@ def test_what_only_resembles_the_passage_is_shown_not_changed() -> None:
             "    pass\n",
         )
     assert "file.write(text)" in str(refused.value)
+
+
+def test_a_close_passage_is_found_quickly_in_a_long_file() -> None:
+    lines = [f"    def method_{n}(self, other): return compute({n}, other)" for n in range(20_000)]
+    near = "\n".join(line.replace("compute", "computed") for line in lines[15_000:15_020])
+    began = time.process_time()
+    with pytest.raises(EditRefused, match="lines 15001 to 15020"):
+        replace("\n".join(lines), near, "pass")
+    assert time.process_time() - began < 3
 
 
 def test_an_edit_made_already_is_recognised() -> None:

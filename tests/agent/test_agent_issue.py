@@ -1,6 +1,7 @@
 """What people can't see in an issue, the model can't see either."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,13 @@ def test_the_issue_is_json_and_its_newest_comments_are_kept() -> None:
     assert data["body"].endswith("10,000 more characters left out")
     assert data["comments"][-1] == {"author": "user69", "body": "text 69"}
     assert data["older_comments_left_out"] == 20
+
+
+@pytest.mark.parametrize("part", ["![", "<!--", "<a alt=", "<a ", "&#", "[//]: #", "ghp_", "\n"])
+def test_long_hostile_texts_take_no_time(part: str) -> None:
+    began = time.process_time()
+    visible(part * (200_000 // len(part)))
+    assert time.process_time() - began < 2
 
 
 @given(st.text())
