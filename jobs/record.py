@@ -41,6 +41,7 @@ class Record:
         self.lease = lease
         self.job = job
         self.changed = asyncio.Event()
+        self._adding = asyncio.Lock()
 
     @property
     def now(self) -> float:
@@ -48,9 +49,10 @@ class Record:
 
     async def add(self, *events: JobEvent) -> None:
         """Raises LeaseLost where another worker owns the job by now."""
-        await self.shop.store.append(self.job.id, events, token=self.lease.token)
-        for event in events:
-            self.job = self.job.apply(event)
+        async with self._adding:  # else two could be applied here in another order than there
+            await self.shop.store.append(self.job.id, events, token=self.lease.token)
+            for event in events:
+                self.job = self.job.apply(event)
         self.changed.set()
 
     def end(
@@ -73,5 +75,4 @@ class Record:
 
     async def report(self) -> Report:
         """What shows the job on GitHub, each write under the lease."""
-        bot = await self.shop.github.bot()
-        return Report(await self.forge(), bot, self.shop.public_url, self.lease.guard)
+        return Report(await self.forge(), self.shop.public_url, self.lease.guard)

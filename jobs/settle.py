@@ -6,6 +6,7 @@ does all of it again, with the same result.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -13,7 +14,7 @@ import structlog
 from jobs.commands import Command, Explain, OpenPull, StartJob
 from jobs.events import Finished, JobEvent
 from jobs.forge import render
-from jobs.forge.errors import ForgeError, GitHubUnreachable
+from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing
 from jobs.forge.github import Forge, GitHub
 from jobs.job import Job, JobCommand, Refusal, decide, may_write, not_permitted
 from jobs.pull import pull_of
@@ -82,7 +83,9 @@ async def _settle(desk: Desk, command_id: str, command: Command) -> str:
         )
         return "explained"
     if may_write(permission) and command.comment is not None:
-        await forge.react(command.comment.id, "eyes")
+        # A comment that was deleted meanwhile, or a locked thread, needs no receipt.
+        with suppress(Missing, Locked):
+            await forge.react(command.comment.id, "eyes")
 
     while True:
         job, seen = await _job_of(desk, command_id, command)

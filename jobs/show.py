@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
+from arq.worker import RetryJob
 
 from jobs.forge.errors import ForgeError
 from jobs.forge.report import Report
@@ -14,6 +15,9 @@ from jobs.record import Record
 log = structlog.get_logger()
 
 
+BEAT = 5.0  # seconds; what was too soon to show is shown then, also under a long command
+
+
 @asynccontextmanager
 async def shown(record: Record, report: Report) -> AsyncIterator[None]:
     """Shows the job's progress on GitHub beside the work, so that GitHub's pace is not ours."""
@@ -21,7 +25,9 @@ async def shown(record: Record, report: Report) -> AsyncIterator[None]:
 
     async def show() -> None:
         while not done:
-            await record.changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT):
+                    await record.changed.wait()
             record.changed.clear()
             try:
                 checked = await report.show(record.job)
@@ -34,12 +40,13 @@ async def shown(record: Record, report: Report) -> AsyncIterator[None]:
     showing = asyncio.create_task(show())
     try:
         yield
-        # A write in flight is let finish: cut off, it may or may not have happened.
+    except (asyncio.CancelledError, RetryJob):
+        showing.cancel()  # somebody waits for us to let go
+        raise
+    finally:
+        # Else a write in flight is let finish: cut off, it may or may not have happened.
         done = True
         record.changed.set()
-        await showing
-    finally:
-        showing.cancel()
         with suppress(asyncio.CancelledError):
             await showing
 

@@ -13,7 +13,7 @@ import structlog
 from jobs.events import Checked
 from jobs.forge import proof, render
 from jobs.forge.errors import GitHubUnreachable, Locked, Missing
-from jobs.forge.facts import Bot, Conclusion, Guard
+from jobs.forge.facts import Conclusion, Guard
 from jobs.forge.github import Forge
 from jobs.forge.pieces import watch_url
 from jobs.job import Job
@@ -34,7 +34,7 @@ class Report:
     once.
     """
 
-    def __init__(self, forge: Forge, bot: Bot, public_url: str | None, guard: Guard) -> None:
+    def __init__(self, forge: Forge, public_url: str | None, guard: Guard) -> None:
         self._forge = forge.guarded(guard)
         self._public_url = public_url
         self._showing = asyncio.Lock()

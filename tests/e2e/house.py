@@ -97,10 +97,14 @@ class House:
 
     async def until(self, condition: Callable[[], T | None]) -> T:
         """The condition's value as soon as it has one."""
-        async with asyncio.timeout(PATIENCE), self.changed:
-            while not (value := condition()):
-                await self.changed.wait()
-            return value
+        try:
+            async with asyncio.timeout(PATIENCE), self.changed:
+                while not (value := condition()):
+                    await self.changed.wait()
+                return value
+        except TimeoutError:
+            last = "\n".join(map(str, self.log[-20:]))
+            raise AssertionError(f"It never came true. The log's last lines:\n{last}") from None
 
     async def verdict(self, command_key: str) -> str:
         """How the command with that key was settled, once it is."""
@@ -253,6 +257,7 @@ async def house(folder: Path, **overrides: str) -> AsyncIterator[House]:
         wake()
         raise structlog.DropEvent
 
+    before = structlog.get_config()["processors"]
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
     async with stand_ins(folder, [], cache=folder / "cache") as here:
         here.world.effects = Effects(wake)
@@ -271,3 +276,4 @@ async def house(folder: Path, **overrides: str) -> AsyncIterator[House]:
                 finally:
                     leased.stop()
                     await running
+                    structlog.configure(processors=before)  # another house's

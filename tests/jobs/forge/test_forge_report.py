@@ -38,7 +38,7 @@ class Desk:
 
     async def report(self) -> Report:
         forge = await forge_of(self.github, self.world)
-        return Report(forge, await self.github.bot(), None, allowed)
+        return Report(forge, None, allowed)
 
     async def show(self, report: Report) -> list[Checked]:
         """As a worker does: what is new is recorded."""
@@ -180,7 +180,7 @@ async def test_a_lost_lease_writes_nothing(desk: Desk) -> None:
         raise LeaseLost
 
     forge = await forge_of(desk.github, desk.world)
-    report = Report(forge, await desk.github.bot(), None, lost)
+    report = Report(forge, None, lost)
     with pytest.raises(LeaseLost):
         await report.show(desk.story.job)
     assert comments_on(desk.world, desk.story.number) == []
