@@ -1,0 +1,173 @@
+"""Where a measure takes place: the stand-ins in this process, web and worker in their own."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from jobs.events import JobEvent
+from jobs.queue.store import Store, connect
+from vibecoder.demo import KEPT_ENVIRONMENT
+from vibecoder.local.github import issues
+from vibecoder.local.github.records import Actor, Issue, Repository
+from vibecoder.local.serve import free_port
+from vibecoder.local.stand_ins import StandIns, stand_ins
+
+TICKS = os.sysconf("SC_CLK_TCK")
+START_SECONDS = 60.0
+JOB_SECONDS = 120.0
+PERSON = "maya"  # who may write to every repository of the local GitHub
+
+
+class BenchError(Exception):
+    """A measure could not be taken; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where measures keep their files."""
+
+    folder: Path  # empty at first, deleted at the end
+    cache: Path  # what earlier runs and the demo fetched
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of the service, looked at from outside."""
+
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds that it spent so far, user and system, in steps of a hundredth."""
+        # Behind the name, which may hold anything: fields 14 and 15 of proc_pid_stat(5).
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory(self) -> tuple[float, float]:
+        """Resident and proportional set size, in MB (10⁶ bytes)."""
+        sizes = {}
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]:
+            name, _, size = line.partition(":")
+            sizes[name] = int(size.split()[0]) * 1024 / 1e6
+        return sizes["Rss"], sizes["Pss"]
+
+    async def quiet(self) -> None:
+        """Returns once it has been idle for a second."""
+        before = -1.0
+        while (now := self.cpu()) > before + 0.01:
+            before = now
+            await asyncio.sleep(1)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The stand-ins and the store; processes come on top."""
+
+    here: StandIns
+    folder: Path
+    store: Store
+
+    def repository(self, name: str) -> Repository:
+        """A small repository; a new owner's gets an installation of its own."""
+        return self.here.world.add_repository(name, {"README.md": b"# A repository\n"})
+
+    def issue(self, repository: Repository, title: str = "Something is wrong") -> Issue:
+        return self.here.world.add_issue(repository.full_name, title, "Please look.", by=PERSON)
+
+    def comment(self, repository: Repository, issue: Issue, words: str) -> str:
+        """Comments as a person would, webhook included, and returns the command's key."""
+        world = self.here.world
+        actor = Actor(world.account(PERSON))
+        made = issues.comment(world, repository, actor, issue, words)
+        created = made.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"comment:{made.id}:{created}"
+
+    async def events(self, job_id: str) -> list[JobEvent]:
+        """The job's events up to its end."""
+        await until(lambda: self.store.history(job_id), f"{job_id} to begin")
+        async with asyncio.timeout(JOB_SECONDS):
+            return [event async for _, event in self.store.follow(job_id)]
+
+    @asynccontextmanager
+    async def web(self) -> AsyncIterator[tuple[Process, str]]:
+        """`vibecoder web`, ready, and its address; the local GitHub sends its webhooks there."""
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        async with self._process("web", {"PORT": str(port), "PUBLIC_URL": url}) as process:
+            async with httpx.AsyncClient(trust_env=False) as client:
+
+                async def ready() -> bool:
+                    try:
+                        return (await client.get(f"{url}/readyz")).is_success
+                    except httpx.TransportError:
+                        return False  # not listening yet
+
+                await until(ready, "the web process")
+            self.here.world.hook_url = f"{url}/webhook"
+            yield process, url
+
+    @asynccontextmanager
+    async def worker(self, **overrides: str) -> AsyncIterator[Process]:
+        """`vibecoder worker`, ready. `overrides` replace settings, such as an address."""
+        async with self._process("worker", overrides) as process:
+            await until(self.store.workers, "the worker")
+            yield process
+
+    @asynccontextmanager
+    async def _process(self, verb: str, more: Mapping[str, str]) -> AsyncIterator[Process]:
+        state = {"VIBECODER_STATE_DIR": str(self.folder / "service")}
+        environment = {**inherited(), **self.here.environment(), **state, **more}
+        log = self.folder / f"{verb}.log"
+        with log.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "vibecoder", verb,
+                cwd=self.folder,  # where no .env lies
+                env=environment, stdout=out, stderr=out,
+            )  # fmt: skip
+        try:
+            yield Process(process.pid)
+        except BenchError as error:
+            words = log.read_text(errors="replace")[-1500:].strip()
+            raise BenchError(f"{error}\nThe last words of {verb}: {words}") from error
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+@asynccontextmanager
+async def house(ground: Ground, name: str) -> AsyncIterator[House]:
+    """The stand-ins for one measure, with Redis as durable as in production (AOF everysec)."""
+    folder = ground.folder / name
+    async with stand_ins(folder, [], cache=ground.cache) as here:
+        store = Store(connect(here.redis_url))
+        try:
+            yield House(here, folder, store)
+        finally:
+            await store.close()
+
+
+def inherited() -> dict[str, str]:
+    """What a process of ours may have of our own environment: no settings, no keys."""
+    return {name: value for name, value in os.environ.items() if name in KEPT_ENVIRONMENT}
+
+
+def clock() -> float:
+    """Seconds since the epoch, as the events of jobs have them."""
+    return time.time()
+
+
+async def until(condition: Callable[[], Awaitable[object]], what: str) -> None:
+    """Returns once the condition holds, asked every 10 ms. Raises BenchError after a minute."""
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            while not await condition():  # noqa: ASYNC110  # what is waited for is elsewhere
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise BenchError(f"Waited {START_SECONDS:.0f} s for {what} in vain.") from None
