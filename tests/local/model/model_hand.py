@@ -79,9 +79,10 @@ async def converse(
     tools: tuple[str, ...],
     task: str,
     limit: int = 60,
+    history: list[dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """Holds a conversation until a tool ends it; gives that tool's input, and all messages."""
-    messages: list[dict[str, Any]] = [{"role": "user", "content": task}]
+    messages = [*(history or []), {"role": "user", "content": task}]
     for _ in range(limit):
         async with client.messages.stream(
             model="claude-opus-5-5",

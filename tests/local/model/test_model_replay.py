@@ -200,6 +200,63 @@ async def test_what_went_wrong_is_tried_in_another_way(sources: Sources, tmp_pat
     assert tree(root) == tree(sources.new)
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["same sandbox", "new sandbox"])
+@pytest.mark.parametrize("lost_at", range(3, 20, 4))
+async def test_the_next_worker_goes_on_with_the_step(
+    sources: Sources, tmp_path: Path, lost_at: int, kept: bool
+) -> None:
+    stage = Stage()
+    stage.play(replay(TASK, sources))
+    root = tmp_path / "work"
+    shutil.copytree(sources.old, root)
+    async with serve(app(stage)) as url, anthropic.AsyncAnthropic(base_url=url, api_key="k") as ai:
+        _, messages = await converse(ai, Hand(root), EXECUTOR, "Now step 1 of 2, reproduce: Test")
+        done = sum(
+            block.get("name") == "finish_step"
+            for message in messages[: lost_at - 1]
+            if message["role"] == "assistant"
+            for block in message["content"]
+        )
+        if not kept:  # a new sandbox holds what was committed
+            shutil.rmtree(root)
+            shutil.copytree(sources.old, root)
+            for path in TASK.test_files if done else ():
+                write(root / path, read(sources.new / path))
+            if done == 2:
+                shutil.rmtree(root)
+                shutil.copytree(sources.new, root)
+        said = "All 2 steps are finished." if done == 2 else f"Now step {done + 1} of 2, x: X"
+        end, _ = await converse(
+            ai, Hand(root), EXECUTOR, f"A new worker. {said}", history=messages[:lost_at]
+        )
+    assert end is not None
+    assert end["outcome"] == "done"
+    assert tree(root) == tree(sources.new)
+    assert stage.refused == []
+
+
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [("Finished: a. Now step 2 of 2, fix: Fix it", 1), ("All 2 steps are finished.", 0)],
+)
+async def test_a_fresh_conversation_starts_at_the_step_it_is_told(
+    sources: Sources, tmp_path: Path, said: str, steps: int
+) -> None:
+    stage = Stage()
+    stage.play(replay(TASK, sources))
+    root = tmp_path / "work"
+    shutil.copytree(sources.old if steps else sources.new, root)
+    for path in TASK.test_files:
+        write(root / path, read(sources.new / path))
+    hand = Hand(root)
+    async with serve(app(stage)) as url, anthropic.AsyncAnthropic(base_url=url, api_key="k") as ai:
+        end, _ = await converse(ai, hand, EXECUTOR, said)
+    assert end is not None
+    assert end["outcome"] == "done"
+    assert [name for name, _ in hand.used].count("finish_step") == steps
+    assert tree(root) == tree(sources.new)
+
+
 async def test_a_fix_that_does_not_work_is_said_to_be_partial(
     sources: Sources, tmp_path: Path
 ) -> None:

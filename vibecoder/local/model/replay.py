@@ -14,7 +14,17 @@ from typing import Any
 from vibecoder.local.model import edits, prose
 from vibecoder.local.model.edits import File
 from vibecoder.local.model.prose import Change
-from vibecoder.local.model.script import Block, Request, Result, Script, Turn, call, say, think
+from vibecoder.local.model.script import (
+    Block,
+    Request,
+    Result,
+    Script,
+    Turn,
+    blocks_of,
+    call,
+    say,
+    think,
+)
 from vibecoder.tasks import Sources, Task
 
 ATTEMPTS = 6
@@ -28,9 +38,9 @@ def replay(task: Task, sources: Sources) -> Script:
 
     def play(request: Request) -> Turn:
         if "submit_plan" in request.tools:
-            return _next(planner, request)
+            return planner.next(request)
         if "finish_step" in request.tools:
-            return _next(executor, request)
+            return executor.next(request)
         return Turn((say(f"I am scripted, and know one thing: {prose.title(task)}."),))
 
     return play
@@ -54,122 +64,176 @@ class Move:
     calls: Callable[[Request, int], Sequence[Block]]  # the request, and which attempt, from 0
     done: Callable[[Sequence[Result]], bool] = lambda results: True
     words: tuple[Block, ...] = ()  # before the calls, at the first attempt
+    attempts: int = ATTEMPTS
     vital: bool = False  # stop the work when it cannot be done
 
 
-def _next(moves: Sequence[Move], request: Request) -> Turn:
-    results = request.results
-    if not results:
-        number, attempt = (0, 0) if request.turns == 0 else (len(moves), 0)
-    else:
-        number, attempt = _position(results[0].id)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One conversation: its moves, in steps."""
+
+    steps: tuple[tuple[Move, ...], ...]
+
+    def next(self, request: Request) -> Turn:
+        moves = [move for step in self.steps for move in step]
+        number, attempt = self._position(request, moves)
+        if attempt < 0:
+            last = request.results[-1].text[:500]
+            return Turn((say(f"I cannot go on. The last answer was: {last}"),))
+        for place in range(number, len(moves)):
+            move = moves[place]
+            calls = [each for each in move.calls(request, attempt) if each["name"] in request.tools]
+            if calls:
+                words = move.words if attempt == 0 else ()
+                mark = f"toolu_replay_{place:03}_{attempt}_{request.turns:03}"
+                named = [{**each, "id": f"{mark}_{n:03}"} for n, each in enumerate(calls)]
+                return Turn((*words, *named))
+            attempt = 0
+        return Turn((say("There is nothing left to do here."),))
+
+    def _position(self, request: Request, moves: Sequence[Move]) -> tuple[int, int]:
+        """Which move comes now, and which attempt at it; attempt -1: it cannot be done."""
+        step = _told_step(request.news, len(self.steps))
+        if step is not None:  # a fresh start, or one after a worker was lost
+            return sum(len(before) for before in self.steps[:step]), 0
+        results = request.results
+        if not results:
+            return (0, 0) if request.turns == 0 else (len(moves), 0)
+        number, attempt = _mark(results[0].id)
         if moves[number].done(results):
-            number, attempt = number + 1, 0
-        elif attempt + 1 < ATTEMPTS:
-            attempt += 1
-        elif moves[number].vital:
-            return Turn((say(f"I cannot go on. The last answer was: {results[-1].text[:500]}"),))
-        else:
-            number, attempt = number + 1, 0
-    while number < len(moves):
-        move = moves[number]
-        calls = [block for block in move.calls(request, attempt) if block["name"] in request.tools]
-        if calls:
-            named = [
-                {**block, "id": f"toolu_replay_{number:03}_{attempt}_{place:03}"}
-                for place, block in enumerate(calls)
-            ]
-            return Turn((*(move.words if attempt == 0 else ()), *named))
-        number, attempt = number + 1, 0
-    return Turn((say("There is nothing left to do here."),))
+            return number + 1, 0
+        if attempt + 1 < moves[number].attempts:
+            return number, attempt + 1
+        return (number, -1) if moves[number].vital else (number + 1, 0)
 
 
-def _position(call_id: str) -> tuple[int, int]:
-    match = re.fullmatch(r"toolu_replay_(\d+)_(\d+)_\d+", call_id)
+def _told_step(news: Sequence[Block], steps: int) -> int | None:
+    """The step, from 0, that the worker says is to be done now; None: it says nothing."""
+    text = "\n".join(block["text"] for block in news if block["type"] == "text")
+    if re.search(r"All \d+ steps are finished", text):
+        return steps - 1
+    said = re.findall(r"Now step (\d+) of \d+", text)
+    return min(int(said[-1]), steps) - 1 if said else None
+
+
+def _started_anew(request: Request) -> bool:
+    """Whether the worker was lost on the way, so that nobody knows which edits were made."""
+    later = [block for message in request.messages[1:] for block in blocks_of(message["content"])]
+    return _told_step(later, 1) is not None
+
+
+def _mark(call_id: str) -> tuple[int, int]:
+    match = re.fullmatch(r"toolu_replay_(\d+)_(\d+)_\d+_\d+", call_id)
     if match is None:
         raise ValueError(f"the call {call_id} is not one of this script")
     return int(match[1]), int(match[2])
 
 
-def _planner(task: Task, tests: list[Change], fixes: list[Change]) -> list[Move]:
+def _planner(task: Task, tests: list[Change], fixes: list[Change]) -> Part:
     known = [change.path for change in [*fixes, *tests] if change.old is not None]
     names = prose.symbols(fixes)
     word = names[0].rpartition(".")[2] if names else ""
     looks = [call("read_file", path=path) for path in known[:6]]
     if word:
         looks.insert(0, call("grep", pattern=rf"\b{re.escape(word)}\b", glob="*.py"))
-    return [
-        Move(
-            lambda request, attempt: [call("get_issue"), call("list_directory", path=".")],
-            words=(
-                think("Before anything else: what exactly is reported, and what is in here?"),
-                say("I'll read the issue and look around."),
+    look_around = Move(
+        lambda request, attempt: [call("get_issue"), call("list_directory", path=".")],
+        words=(
+            think("Before anything else: what exactly is reported, and what is in here?"),
+            say("I'll read the issue and look around."),
+        ),
+    )
+    read = Move(
+        lambda request, attempt: looks,
+        words=(
+            think(
+                f"The report is about this: {task.issue_title} I want to see the code that does "
+                "it and the tests that cover it now."
             ),
         ),
-        Move(
-            lambda request, attempt: looks,
-            words=(
-                think(
-                    f"The report is about this: {task.issue_title} I want to see the code that "
-                    "does it and the tests that cover it now."
-                ),
+    )
+    submit = Move(
+        lambda request, attempt: [call("submit_plan", **prose.plan(task, tests, fixes))],
+        done=_accepted,
+        words=(
+            think(
+                f"The place is {prose.places(fixes) or 'clear'}. A test first, so that the "
+                "failure is seen, then the smallest change that makes it pass."
             ),
         ),
-        Move(
-            lambda request, attempt: [call("submit_plan", **prose.plan(task, tests, fixes))],
-            done=_accepted,
-            words=(
-                think(
-                    f"The place is {prose.places(fixes) or 'clear'}. A test first, so that the "
-                    "failure is seen, then the smallest change that makes it pass."
-                ),
-            ),
-            vital=True,
-        ),
-    ]
+        vital=True,
+    )
+    return Part(((look_around, read, submit),))
 
 
-def _executor(task: Task, tests: list[Change], fixes: list[Change]) -> list[Move]:
+def _executor(task: Task, tests: list[Change], fixes: list[Change]) -> Part:
     names = ", ".join(f"`{name}`" for name in prose.test_names(task)) or "the new tests"
-    sources = [change.path for change in fixes if change.new and change.path.endswith(".py")]
+    sources = [change.path for change in fixes if change.new and change.path.endswith(".py")][:50]
     commands = list(dict.fromkeys([task.test_command, task.related_command]))
-    return [
+    reproduce = (
         *_work(tests, f"Step 1 is a test that fails for the reason in the issue: {names}."),
-        _runs([task.test_command], "Now it should fail, because nothing is fixed yet."),
+        Move(
+            lambda request, attempt: [call("run_command", command=task.test_command)],
+            done=lambda results: all(_ran(result) for result in results),
+            words=(say("Now it should fail, because nothing is fixed yet."),),
+        ),
         _finish(
             [task.test_command],
             lambda ran: f"{names} {_outcome(ran)} on the code as it is.",
         ),
+    )
+    fix = (
         *_work(fixes, f"Step 2 is the fix, in {prose.places(fixes) or 'the sources'}."),
         Move(lambda request, attempt: [call("validate_syntax", paths=sources)] if sources else []),
-        _runs(commands, "The same test again, and everything else in its files."),
+        _proof(task, commands, [*tests, *fixes]),
         _finish(commands, lambda ran: f"{names} {_outcome(ran)} with the change."),
-        Move(lambda request, attempt: [_end(task, request)], done=_accepted, vital=True),
-    ]
+    )
+    unseen = Move(
+        lambda request, attempt: (
+            []
+            if _latest(request, task.test_command)
+            else [call("run_command", command=commands[0])]
+        )
+    )
+    end = Move(lambda request, attempt: [_end(task, request)], done=_accepted, vital=True)
+    return Part((reproduce, fix, (unseen, end)))
 
 
 def _work(changes: list[Change], thought: str) -> list[Move]:
     """Reads what is there, then edits it file by file."""
     known = [call("read_file", path=change.path) for change in changes if change.old is not None]
-    moves = [Move(lambda request, attempt: known, words=(think(thought),))]
-    for change in changes:
-        first = edits.calls(change.path, change.old, change.new)
-        again = edits.rewrite(change.path, change.old, change.new)
-        moves.append(
-            Move(
-                lambda request, attempt, first=first, again=again: again if attempt else first,  # type: ignore[misc]
-                done=_applied,
-                vital=True,
-            )
-        )
-    return moves
+    return [
+        Move(lambda request, attempt: known, words=(think(thought),)),
+        *(_edit(change) for change in changes),
+    ]
 
 
-def _runs(commands: list[str], words: str) -> Move:
+def _edit(change: Change) -> Move:
+    first = edits.calls(change.path, change.old, change.new)
+    again = edits.rewrite(change.path, change.old, change.new)
     return Move(
-        lambda request, attempt: [call("run_command", command=command) for command in commands],
-        done=lambda results: all(_ran(result) for result in results),
-        words=(say(words),),
+        lambda request, attempt: again if attempt or _started_anew(request) else first,
+        done=_applied,
+        vital=True,
+    )
+
+
+def _proof(task: Task, commands: list[str], changes: list[Change]) -> Move:
+    """Runs the test; where it fails, writes all files, which may be lost, and runs it again."""
+    runs = [call("run_command", command=command) for command in commands]
+    whole = [
+        block for change in changes for block in edits.rewrite(change.path, change.old, change.new)
+    ]
+
+    def done(results: Sequence[Result]) -> bool:
+        wanted = [each for each in results if each.input.get("command") == task.test_command]
+        return bool(wanted) and all(_exit_code(result) == 0 for result in wanted)
+
+    return Move(
+        lambda request, attempt: whole if attempt % 2 else runs,
+        done=done,
+        words=(say("The same test again, and everything else in its files."),),
+        attempts=3,
     )
 
 

@@ -74,6 +74,16 @@ class Request:
         return sum(message["role"] == "assistant" for message in self.messages)
 
     @property
+    def news(self) -> list[Block]:
+        """Everything that came since the last answer."""
+        found: list[Block] = []
+        for message in reversed(self.messages):
+            if message["role"] == "assistant":
+                break
+            found = [*blocks_of(message["content"]), *found]
+        return found
+
+    @property
     def exchanges(self) -> tuple[Result, ...]:
         """Every result that the tools gave in this conversation, oldest first."""
         calls: dict[str, Block] = {}
@@ -98,11 +108,7 @@ class Request:
     @property
     def results(self) -> tuple[Result, ...]:
         """What the tools gave back to the last answer."""
-        last = {
-            block["tool_use_id"]
-            for block in blocks_of(self.messages[-1]["content"])
-            if block["type"] == "tool_result"
-        }
+        last = {block["tool_use_id"] for block in self.news if block["type"] == "tool_result"}
         return tuple(result for result in self.exchanges if result.id in last)
 
 
