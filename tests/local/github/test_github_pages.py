@@ -21,7 +21,7 @@ async def test_the_pages_show_an_issue_and_a_pull_request(
     made = (await api("POST", "/repos/acme/widgets/pulls", "installation", json=body)).json()
     run = {"name": "vibecode", "head_sha": made["head"]["sha"], "conclusion": "success"}
     run |= {"output": {"title": "Done", "summary": "All **well**"}}
-    await api("POST", "/repos/acme/widgets/check-runs", "installation", json=run)
+    check = await api("POST", "/repos/acme/widgets/check-runs", "installation", json=run)
 
     issue = await http.get("/acme/widgets/issues/1")
     assert "<strong>this</strong>" in issue.text and "<code>turn</code>" in issue.text
@@ -41,6 +41,8 @@ async def test_the_pages_show_an_issue_and_a_pull_request(
         "/acme/widgets/issues",
         "/acme/widgets/pulls",
         "/acme/widgets/commits",
+        "/acme/widgets.git",
+        f"/acme/widgets/runs/{check.json()['id']}",
         f"/acme/widgets/commit/{made['head']['sha']}",
         "/acme/widgets/pull/2.diff",
         "/apps/cloud-vibecoder",

@@ -274,6 +274,11 @@ def commit(folder: Path, sha: str) -> Commit:
     )
 
 
+@lru_cache(maxsize=1024)
+def _history(folder: Path, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(git(folder, "rev-list", "--topo-order", *arguments).decode().split())
+
+
 def history(
     folder: Path,
     tip: str,
@@ -281,15 +286,11 @@ def history(
     without: str | None = None,
     path: str = "",
     oldest_first: bool = False,
-) -> list[str]:
-    """Ids of the commits that `tip` contains (and `without` does not)."""
-    arguments = ["rev-list", "--topo-order"]
-    if oldest_first:
-        arguments.append("--reverse")
-    arguments.append(tip)
-    if without:
-        arguments.append(f"^{without}")
-    return git(folder, *arguments, "--", *([path] if path else [])).decode().split()
+) -> tuple[str, ...]:
+    """Ids of the commits that the commit `tip` contains (and `without` does not)."""
+    arguments = ["--reverse"] if oldest_first else []
+    arguments += [tip, *([f"^{without}"] if without else []), "--", *([path] if path else [])]
+    return _history(folder, tuple(arguments))
 
 
 @lru_cache(maxsize=1024)
@@ -358,6 +359,7 @@ def _patches(diff: bytes) -> list[str | None]:
     return out
 
 
+@lru_cache(maxsize=1024)
 def merge(folder: Path, base: str, head: str) -> str | None:
     """The tree of merging two commits, or None where they conflict."""
     out = git(folder, "merge-tree", "--write-tree", "--no-messages", base, head, allowed=(0, 1))

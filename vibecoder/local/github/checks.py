@@ -323,7 +323,7 @@ def click(
 
 
 def annotation(site: Site, repository: Repository, run: CheckRun, given: Json) -> Json:
-    """ "check-annotation"."""
+    """The schema `check-annotation`."""
     sha = run.suite.head_sha
     return {
         "path": given["path"],

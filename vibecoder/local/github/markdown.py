@@ -96,7 +96,7 @@ def _text(content: str) -> Token:
 
 
 def _tasks(state: StateCore) -> None:
-    """ "- [x] done" becomes a box."""
+    """Makes a box of the mark in "- [x] done"."""
     for before, block in zip(state.tokens, state.tokens[1:], strict=False):
         if block.type != "inline" or before.type != "paragraph_open" or not block.children:
             continue

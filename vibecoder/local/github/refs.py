@@ -54,10 +54,11 @@ def _push(
     site: Site, repository: Repository, actor: Actor, ref: str, old: str, new: str
 ) -> dict[str, Any]:
     folder = repository.folder
-    if bare.ZERO in (old, new):
-        ids = [] if new == bare.ZERO else [bare.resolve(folder, new) or new]
-    else:
+    ids: tuple[str, ...] = ()
+    if bare.ZERO not in (old, new):
         ids = bare.history(folder, new, without=old, oldest_first=True)[-2048:]
+    elif new != bare.ZERO:
+        ids = (bare.resolve(folder, new) or new,)
     commits = [_commit(site, repository, sha) for sha in ids]
     html = repositories.html_url(site, repository)
     return {

@@ -35,7 +35,8 @@ class Viewed:
     @property
     def repo(self) -> Repository:
         params = self.request.path_params
-        found = self.world.find_repository(f"{params['owner']}/{params['repo']}")
+        name = params["repo"].removesuffix(".git")  # people open the address that they cloned
+        found = self.world.find_repository(f"{params['owner']}/{name}")
         if found is None:
             raise NotFound
         return found

@@ -5,10 +5,9 @@ import binascii
 
 from vibecoder.local.github import bare, refs
 from vibecoder.local.github.problems import Conflict, Forbidden, Invalid, NotFound
-from vibecoder.local.github.records import ROLES, Repository, Role, stamp
-from vibecoder.local.github.records import now as time_now
+from vibecoder.local.github.records import ROLES, Repository, Role, now, stamp
 from vibecoder.local.github.rest.call import Answer, Call, route
-from vibecoder.local.github.shapes import accounts, repositories
+from vibecoder.local.github.shapes import accounts, pulls, repositories
 from vibecoder.local.github.shapes.site import Json
 
 EMPTY = "Git Repository is empty."
@@ -98,7 +97,7 @@ def list_commits(call: Call) -> Answer:
     found = bare.history(call.repo.folder, tip, path=call.query("path"))
     author = call.query("author").lower()
     if author:
-        found = [sha for sha in found if _by(call, sha, author)]
+        found = tuple(sha for sha in found if _by(call, sha, author))
     return call.page(found, lambda sha: repositories.commit(call.site, call.repo, sha))
 
 
@@ -124,8 +123,6 @@ def get_commit(call: Call) -> Json | Answer:
 
 @route("GET", "/repos/{owner}/{repo}/commits/{ref}/pulls", needs="pull_requests:read")
 def pulls_of_commit(call: Call) -> Answer:
-    from vibecoder.local.github.shapes import pulls
-
     sha = commit_of(call, call.params["ref"])
     found = [
         it
@@ -207,6 +204,17 @@ def get_readme(call: Call) -> Json:
     raise NotFound
 
 
+@route("GET", "/repos/{owner}/{repo}/tarball", needs="contents:read")
+@route("GET", "/repos/{owner}/{repo}/tarball/{ref:path}", needs="contents:read")
+def tarball(call: Call) -> Answer:
+    """All files of a commit; GitHub answers with a redirect to another host of its own."""
+    sha = commit_of(call, call.params.get("ref") or call.repo.default_branch)
+    name = f"{call.repo.owner.login}-{call.repo.name}-{sha[:7]}"
+    data = bare.git(call.repo.folder, "archive", "--format=tar.gz", f"--prefix={name}/", sha)
+    headers = {"Content-Disposition": f"attachment; filename={name}.tar.gz"}
+    return Answer(data, headers=headers, media="application/x-gzip")
+
+
 @route("PUT", "/repos/{owner}/{repo}/contents/{path:path}", needs="contents:write")
 def put_content(call: Call) -> Answer:
     try:
@@ -242,9 +250,7 @@ def _change_file(call: Call, data: bytes | None) -> Answer:
     actor = call.actor
     blob = bare.write_blob(repo.folder, data) if data is not None else None
     tree = bare.write_tree(repo.folder, tip, [(path, old.mode if old else "100644", blob)])
-    who = bare.Person(
-        actor.account.login, call.world.noreply(actor.account), str(stamp(time_now()))
-    )
+    who = bare.Person(actor.account.login, call.world.noreply(actor.account), str(stamp(now())))
     made = bare.write_commit(repo.folder, tree, [tip] if tip else [], message, who)
     move(call, f"refs/heads/{branch}", tip, made)
     body: Json = {"commit": repositories.git_commit(call.site, repo, made), "content": None}

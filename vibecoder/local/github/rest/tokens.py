@@ -33,7 +33,7 @@ def _token(call: Call, app: App) -> Token:
 
 
 def _authorization(call: Call, app: App, token: Token) -> Json:
-    """ "authorization"."""
+    """The schema `authorization`."""
     return {
         "id": token.id,
         "url": f"{call.site.api}/authorizations/{token.id}",

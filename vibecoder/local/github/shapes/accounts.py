@@ -5,7 +5,7 @@ from vibecoder.local.github.shapes.site import Json, Site, node
 
 
 def account(site: Site, who: Account) -> Json:
-    """ "simple-user"."""
+    """The schema `simple-user`."""
     api = f"{site.api}/users/{who.login.replace('[', '%5B').replace(']', '%5D')}"
     page = who.login.removesuffix("[bot]")
     return {
@@ -32,7 +32,7 @@ def account(site: Site, who: Account) -> Json:
 
 
 def public_account(site: Site, who: Account) -> Json:
-    """ "public-user"."""
+    """The schema `public-user`."""
     owned = [r for r in site.world.repositories.values() if r.owner is who and not r.private]
     return {
         **account(site, who),
@@ -54,7 +54,7 @@ def public_account(site: Site, who: Account) -> Json:
 
 
 def private_account(site: Site, who: Account) -> Json:
-    """ "private-user", what one sees of oneself."""
+    """The schema `private-user`, what one sees of oneself."""
     owned = [r for r in site.world.repositories.values() if r.owner is who and r.private]
     return {
         **public_account(site, who),
@@ -68,7 +68,7 @@ def private_account(site: Site, who: Account) -> Json:
 
 
 def app(site: Site, it: App) -> Json:
-    """ "integration"."""
+    """The schema `integration`."""
     return {
         "id": it.id,
         "slug": it.slug,

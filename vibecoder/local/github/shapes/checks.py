@@ -8,7 +8,7 @@ from vibecoder.local.github.shapes.site import Json, Site, node
 
 
 def pulls_of(site: Site, repo: Repository, sha: str) -> list[Json]:
-    """ "pull-request-minimal" of the open pull requests whose head is this commit."""
+    """The schema `pull-request-minimal` of the open pull requests whose head is this commit."""
     api = repositories.api_url(site, repo)
     brief = {"id": repo.id, "url": api, "name": repo.name}
     return [

@@ -8,7 +8,7 @@ from vibecoder.local.github.shapes.site import Json, Site, node
 
 
 def simple_pull(site: Site, repo: Repository, it: Issue) -> Json:
-    """ "pull-request-simple", as lists show it."""
+    """The schema `pull-request-simple`, as lists show it."""
     pull = it.pull
     if pull is None:
         raise ValueError(f"#{it.number} is an issue")
@@ -79,7 +79,7 @@ def simple_pull(site: Site, repo: Repository, it: Issue) -> Json:
 
 
 def pull(site: Site, repo: Repository, it: Issue) -> Json:
-    """ "pull-request"."""
+    """The schema `pull-request`."""
     body = simple_pull(site, repo, it)
     pull = it.pull
     if pull is None:
@@ -110,7 +110,7 @@ def pull(site: Site, repo: Repository, it: Issue) -> Json:
 
 
 def review_comment(site: Site, repo: Repository, issue: Issue, it: ReviewComment) -> Json:
-    """ "pull-request-review-comment"."""
+    """The schema `pull-request-review-comment`."""
     api, html = repositories.api_url(site, repo), repositories.html_url(site, repo)
     url = f"{api}/pulls/comments/{it.id}"
     page = f"{html}/pull/{issue.number}#discussion_r{it.id}"

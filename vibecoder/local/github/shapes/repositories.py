@@ -27,7 +27,7 @@ def permissions(role: Role) -> Json:
 
 
 def repository(site: Site, repo: Repository, role: Role | None = None) -> Json:
-    """ "repository"; with `role` also what the reader may do."""
+    """The schema `repository`; with `role` also what the reader may do."""
     api, html = api_url(site, repo), html_url(site, repo)
     host = urlsplit(site.html).netloc
     opened = sum(issue.state == "open" for issue in repo.issues.values())
@@ -118,7 +118,7 @@ def repository(site: Site, repo: Repository, role: Role | None = None) -> Json:
 
 
 def full_repository(site: Site, repo: Repository, role: Role | None = None) -> Json:
-    """ "full-repository"."""
+    """The schema `full-repository`."""
     return {
         **repository(site, repo, role),
         "subscribers_count": 0,
@@ -166,7 +166,7 @@ VERIFICATION = {
 
 
 def git_commit(site: Site, repo: Repository, sha: str) -> Json:
-    """ "git-commit", of the Git database API."""
+    """The schema `git-commit`, of the Git database API."""
     made = bare.commit(repo.folder, sha)
     api = api_url(site, repo)
     return {
@@ -191,7 +191,7 @@ def git_commit(site: Site, repo: Repository, sha: str) -> Json:
 
 
 def commit(site: Site, repo: Repository, sha: str, *, files: bool = False) -> Json:
-    """ "commit"; with `files` its stats and diff against the first parent."""
+    """The schema `commit`; with `files` its stats and diff against the first parent."""
     made = bare.commit(repo.folder, sha)
     api, html = api_url(site, repo), html_url(site, repo)
     author = account_by_email(site, made.author.email)
@@ -234,7 +234,7 @@ def commit(site: Site, repo: Repository, sha: str, *, files: bool = False) -> Js
 
 
 def file(site: Site, repo: Repository, change: bare.Change, sha: str) -> Json:
-    """ "diff-entry"; `sha` is the commit that the links show the file at."""
+    """The schema `diff-entry`; `sha` is the commit that the links show the file at."""
     path = quote(change.path)
     body: Json = {
         "sha": change.sha,
@@ -264,7 +264,7 @@ def short_branch(site: Site, repo: Repository, name: str, sha: str) -> Json:
 
 
 def branch(site: Site, repo: Repository, name: str, sha: str) -> Json:
-    """ "branch-with-protection"."""
+    """The schema `branch-with-protection`."""
     api = api_url(site, repo)
     protected = name in repo.protected
     return {
@@ -288,7 +288,7 @@ def branch(site: Site, repo: Repository, name: str, sha: str) -> Json:
 
 
 def ref(site: Site, repo: Repository, name: str, sha: str) -> Json:
-    """ "git-ref"; `name` is the full name."""
+    """The schema `git-ref`; `name` is the full name."""
     api = api_url(site, repo)
     kind = bare.kind(repo.folder, sha) or "commit"
     return {
@@ -300,7 +300,7 @@ def ref(site: Site, repo: Repository, name: str, sha: str) -> Json:
 
 
 def comparison(site: Site, repo: Repository, base: str, head: str) -> Json:
-    """ "commit-comparison" of two commit ids that have an ancestor in common."""
+    """The schema `commit-comparison` of two commit ids that have an ancestor in common."""
     merge_base = bare.merge_base(repo.folder, base, head) or base
     ahead = bare.history(repo.folder, head, without=base, oldest_first=True)
     behind = bare.history(repo.folder, base, without=head)
@@ -337,7 +337,7 @@ def comparison(site: Site, repo: Repository, base: str, head: str) -> Json:
 def content(
     site: Site, repo: Repository, it: bare.Entry, name: str, at: str, data: bytes | None = None
 ) -> Json:
-    """ "content-file" (with `data`), "content-symlink" or an item of "content-directory"."""
+    """The schema `content-file` (with `data`) or an item of `content-directory`."""
     path = quote(it.path)
     kind = {"tree": "dir", "commit": "submodule"}.get(it.type, "file")
     if it.mode == "120000":
@@ -367,7 +367,7 @@ def content(
 
 
 def tree(site: Site, repo: Repository, sha: str, entries: list[bare.Entry]) -> Json:
-    """ "git-tree"."""
+    """The schema `git-tree`."""
     api = api_url(site, repo)
     rows = []
     for it in entries:

@@ -51,13 +51,13 @@ def reaction(site: Site, it: Reaction) -> Json:
 
 
 def rollup(url: str, reactions: list[Reaction]) -> Json:
-    """ "reaction-rollup"."""
+    """The schema `reaction-rollup`."""
     counts = {name: sum(it.content == name for it in reactions) for name in REACTIONS}
     return {"url": f"{url}/reactions", "total_count": len(reactions), **counts}
 
 
 def issue(site: Site, repo: Repository, it: Issue) -> Json:
-    """ "issue", also for pull requests (then with `pull_request`)."""
+    """The schema `issue`, also for pull requests (then with `pull_request`)."""
     api, html = repositories.api_url(site, repo), repositories.html_url(site, repo)
     url = f"{api}/issues/{it.number}"
     page = f"{html}/{'pull' if it.pull else 'issues'}/{it.number}"
@@ -105,7 +105,7 @@ def issue(site: Site, repo: Repository, it: Issue) -> Json:
 
 
 def comment(site: Site, repo: Repository, issue: Issue, it: Comment) -> Json:
-    """ "issue-comment"."""
+    """The schema `issue-comment`."""
     api, html = repositories.api_url(site, repo), repositories.html_url(site, repo)
     url = f"{api}/issues/comments/{it.id}"
     page = f"{html}/{'pull' if issue.pull else 'issues'}/{issue.number}"
