@@ -8,7 +8,6 @@ marks the last, which is empty or holds the error.
 import asyncio
 import base64
 import binascii
-import contextlib
 import json
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -24,7 +23,6 @@ from pydantic import (
 )
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Send
 
 Json = dict[str, Any]
 Code = Literal[
@@ -72,11 +70,12 @@ class RpcError(Exception):
         return {"code": self.code, "message": self.message}
 
 
-class Broken(Exception):
-    """Ends a stream as a dead sandbox would: the connection breaks, with no last message.
-
-    Clients then ask for its health, and tell their callers that the sandbox is gone.
-    """
+def gone(name: str) -> RpcError:
+    """How a stream ends when its sandbox does: clients then ask for its health, and tell their
+    callers that it was killed."""
+    return RpcError(
+        "unavailable", f"the connection to sandbox {name} ended before the stream completed"
+    )
 
 
 class Message(BaseModel):
@@ -242,13 +241,5 @@ async def _each(messages: list[Json]) -> AsyncIterator[Json]:
         yield message
 
 
-class _Stream(StreamingResponse):
-    media_type = "application/connect+json"
-
-    async def stream_response(self, send: Send) -> None:
-        with contextlib.suppress(Broken):  # and the server closes what was not completed
-            await super().stream_response(send)
-
-
 def _stream(frames: AsyncIterator[bytes]) -> Response:
-    return _Stream(frames)
+    return StreamingResponse(frames, media_type="application/connect+json")

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from vibecoder.local.sandbox import connect
 from vibecoder.local.sandbox.box import Box
-from vibecoder.local.sandbox.connect import Broken, Code, Message, RpcError
+from vibecoder.local.sandbox.connect import Code, Message, RpcError
 from vibecoder.local.sandbox.errors import BoxGone, Denied
 from vibecoder.local.sandbox.handles import Watch
 
@@ -169,7 +169,7 @@ async def _watch_dir(
                 continue
             for event in watch.take():
                 yield {"filesystem": event}
-        raise Broken
+        raise connect.gone(box.name)
     finally:
         await _stop_watch(box, number)
 

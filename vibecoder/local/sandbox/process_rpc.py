@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from vibecoder.local.sandbox import connect
 from vibecoder.local.sandbox.box import Box
-from vibecoder.local.sandbox.connect import Broken, Bytes, Message, RpcError
+from vibecoder.local.sandbox.connect import Bytes, Message, RpcError
 from vibecoder.local.sandbox.errors import BoxGone, Denied
 from vibecoder.local.sandbox.process import Config, End, Gone, Output, Process
 
@@ -143,7 +143,7 @@ async def _start(
         raise RpcError("unavailable", str(error)) from error
     if limit is not None:
         process.kill_after(limit)
-    async with contextlib.aclosing(_events(process, None, interval)) as events:
+    async with contextlib.aclosing(_events(box, process, None, interval)) as events:
         async for event in events:
             yield event
 
@@ -152,13 +152,13 @@ async def _follow(
     box: Box, message: SelectRequest, limit: float | None, interval: float | None
 ) -> AsyncGenerator[Json, None]:
     process = _select(box, message.process, ended=True)
-    async with contextlib.aclosing(_events(process, limit, interval)) as events:
+    async with contextlib.aclosing(_events(box, process, limit, interval)) as events:
         async for event in events:
             yield event
 
 
 async def _events(
-    process: Process, limit: float | None, interval: float | None
+    box: Box, process: Process, limit: float | None, interval: float | None
 ) -> AsyncGenerator[Json, None]:
     listener = process.listen()
     loop = asyncio.get_running_loop()
@@ -183,7 +183,7 @@ async def _events(
                 case Output(stream=stream, data=data):
                     yield {"event": {"data": {stream: base64.b64encode(data).decode()}}}
                 case Gone():
-                    raise Broken
+                    raise connect.gone(box.name)
                 case End(timed_out=True):
                     # Not an end event: clients would take it for an exit by itself.
                     raise RpcError("deadline_exceeded", "the command reached its time limit")
