@@ -104,6 +104,20 @@ async def test_permissions_taken_from_the_installation_reach_its_tokens(
     )
 
 
+async def test_the_right_to_pull_requests_opens_their_conversation_alone(
+    world: Any, http: httpx.AsyncClient, api: Any
+) -> None:
+    world.add_issue("acme/widgets", "One", None, "maya")
+    change = {"branch": "fix", "files": {"a.txt": "1"}}
+    await http.post("/_admin/repositories/acme/widgets/commits", json=change)
+    pull = {"title": "Fix", "head": "fix", "base": "main"}
+    await api("POST", f"{REPO}/pulls", "maya", json=pull)
+    token = (await api.mint(permissions={"pull_requests": "write"}))["token"]
+    for number, status in ((1, 403), (2, 201)):
+        path = f"{REPO}/issues/{number}/comments"
+        assert (await api("POST", path, token, json={"body": "x"})).status_code == status
+
+
 async def test_people_act_with_their_own_permission(world: Any, api: Any) -> None:
     world.add_repository("acme/private", {"a": b"a"}, private=True)
     assert (await api("GET", "/repos/acme/private", "sam")).status_code == 404

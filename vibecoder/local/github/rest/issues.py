@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from vibecoder.local.github import issues
+from vibecoder.local.github import auth, issues
 from vibecoder.local.github.problems import Forbidden, Invalid, NotFound
 from vibecoder.local.github.records import Account, Comment, Issue, Reaction
 from vibecoder.local.github.rest.call import Answer, Call, route
@@ -15,7 +15,16 @@ REPO = "/repos/{owner}/{repo}"
 
 
 def _issue(call: Call) -> Issue:
-    return issues.find(call.repo, call.number("number"))
+    found = issues.find(call.repo, call.number("number"))
+    _admit(call, found)
+    return found
+
+
+def _admit(call: Call, issue: Issue) -> None:
+    """The right to pull requests opens their conversation, not that of issues."""
+    level = "read" if call.request.method in ("GET", "HEAD") else "write"
+    needs = f"issues:{level}" + (f"|pull_requests:{level}" if issue.pull else "")
+    auth.authorize(call.world, call.who, call.repo, needs=needs, role="read")
 
 
 def _shape(call: Call, issue: Issue) -> Json:
@@ -127,7 +136,9 @@ def unlock(call: Call) -> Answer:
 
 
 def _comment(call: Call) -> tuple[Issue, Comment]:
-    return issues.find_comment(call.repo, call.number("id"))
+    issue, comment = issues.find_comment(call.repo, call.number("id"))
+    _admit(call, issue)
+    return issue, comment
 
 
 @route("GET", REPO + "/issues/comments", needs=READ)
