@@ -31,6 +31,9 @@ async def serve(app: Any, port: int = 0, host: str = "127.0.0.1") -> AsyncIterat
     connections for 300 s), because a server that hangs up first makes sporadic write errors.
     """
     listener = socket.create_server((host, port))
+    # asyncio sets it only on sockets that name TCP as their protocol, and this one does not: a
+    # small answer then waits 40 ms for the client's acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -45,6 +48,7 @@ async def serve(app: Any, port: int = 0, host: str = "127.0.0.1") -> AsyncIterat
         while not server.started:
             if task.done():
                 task.result()
+                raise RuntimeError("the server did not start; its log says why")
             await asyncio.sleep(0.01)
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
