@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from dulwich.client import HttpGitClient
 from dulwich.objects import Commit
@@ -162,6 +163,14 @@ async def test_refused_pushes(world: World, tmp_path: Path, case: str, words: st
     assert words in out, out
     assert bare.branches(world.repository(REPOSITORY).folder) == before
     assert token not in out
+
+
+async def test_the_query_does_not_turn_a_push_into_a_fetch(world: World) -> None:
+    url = f"{world.base_url}/{REPOSITORY}.git/git-receive-pack?service=git-upload-pack"
+    async with httpx.AsyncClient() as http:
+        for auth_, status in ((None, 401), (("rob", world.users["rob"]), 403)):
+            answer = await http.post(url, content=b"0000", auth=auth_)
+            assert answer.status_code == status
 
 
 async def test_private_repositories_hide_from_strangers(world: World, tmp_path: Path) -> None:

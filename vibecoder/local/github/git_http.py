@@ -112,7 +112,8 @@ class GitHttp:
             await _say(send, 404, "Not Found")
             return
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        service = (query.get("service") or [found["rest"]])[0]
+        # The path alone says what a POST does; only the advertisement is named by the query.
+        service = query.get("service", [""])[0] if found["rest"] == "info/refs" else found["rest"]
         pushes = service == "git-receive-pack"
         try:
             repository, who = self._admit(scope, f"{found['owner']}/{found['name']}", pushes)
