@@ -72,7 +72,10 @@ def redis() -> None:
     """The embedded Redis server, as a process of its own. Not needed where REDIS_URL is set."""
     from vibecoder.local import redis
 
-    redis.run_forever(settings.load().vibecoder_state_dir / "redis")
+    try:
+        redis.run_forever(settings.load().vibecoder_state_dir / "redis")
+    except (settings.SettingsError, redis.StoreError) as error:
+        _stop(error)
 
 
 @main.command()

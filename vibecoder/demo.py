@@ -29,6 +29,7 @@ from jobs.queue.store import Store, connect
 from vibecoder import tasks, timeline
 from vibecoder.local.model.replay import replay
 from vibecoder.local.model.script import Script
+from vibecoder.local.redis import StoreError
 from vibecoder.local.serve import free_port
 from vibecoder.local.stand_ins import StandIns, isolate, stand_ins
 from vibecoder.result import read
@@ -39,7 +40,7 @@ class DemoError(Exception):
     """The demo cannot go on; the message says why and what to do."""
 
 
-ERRORS = (DemoError, SettingsError, SandboxRefused, tasks.TaskError)
+ERRORS = (DemoError, SettingsError, SandboxRefused, tasks.TaskError, StoreError)
 KEPT_ENVIRONMENT = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTPS_PROXY"}
 PATIENCE = 600  # seconds; a live model may take its time
 MAINTAINER = "maya"

@@ -23,10 +23,10 @@ from agent.sandbox import Sandbox
 from jobs.forge.errors import ForgeError
 from jobs.forge.github import GitHub
 from jobs.queue.errors import QueueError
-from vibecoder.local.sandbox.probe import probe
-from vibecoder.settings import Settings, SettingsError, required
 from vibecoder.compose.store import open_store
 from vibecoder.compose.worker import app_settings, model_settings, sandboxes
+from vibecoder.local.sandbox.probe import probe
+from vibecoder.settings import Settings, SettingsError, required
 
 MANIFEST = Path(__file__).parent.parent / "github_app.yml"
 REMEDIABLE = (SettingsError, ForgeError, AgentError, QueueError, OSError)

@@ -12,9 +12,10 @@ import uvicorn
 from agent.errors import SandboxRefused
 from vibecoder import tasks
 from vibecoder.compose.store import open_store
+from vibecoder.local.redis import StoreError
 from vibecoder.settings import Settings, SettingsError
 
-ERRORS = (SettingsError, SandboxRefused, tasks.TaskError)
+ERRORS = (SettingsError, SandboxRefused, tasks.TaskError, StoreError)
 
 
 def write_logs() -> None:
@@ -68,7 +69,10 @@ async def local(settings: Settings, ready: Callable[[dict[str, object]], None]) 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     cache = settings.vibecoder_state_dir / "cache"
-    wheels = await asyncio.to_thread(tasks.fetch_wheels, (), cache)
+    try:
+        wheels = await asyncio.to_thread(tasks.fetch_wheels, (), cache)
+    except tasks.NoRegistry:
+        wheels = []  # the repository that is served needs no pytest
     with tempfile.TemporaryDirectory(prefix="vibecoder-local-") as name:
         folder = Path(name)
         task, sources = tasks.sample(folder / "sample")

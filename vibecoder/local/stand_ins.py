@@ -86,19 +86,19 @@ async def stand_ins(
 ) -> AsyncIterator[StandIns]:
     """All four, stopped on leaving. State lies under `folder`, what may be kept under `cache`."""
     async with AsyncExitStack() as stack:
-        store = await asyncio.to_thread(redis.start, folder / "redis")
+        # From this thread: the server dies with the thread that started it.
+        store = redis.start(folder / "redis", die_with_parent=True)
         stack.callback(store.stop)
         world = World(folder / "github")
         github_url = await stack.enter_async_context(serve(github_app(world)))
         world.base_url = github_url
-        stage = Stage()
+        model_key = f"sk-ant-local-{token_hex(20)}"
+        stage = Stage({model_key})
         model_url = await stack.enter_async_context(serve(model_app(stage)))
         box = await stack.enter_async_context(
             sandbox(folder, wheels, cache=cache, unisolated=unisolated)
         )
-        yield StandIns(
-            world, github_url, stage, model_url, f"sk-ant-local-{token_hex(20)}", box, store.url
-        )
+        yield StandIns(world, github_url, stage, model_url, model_key, box, store.url)
 
 
 @asynccontextmanager
