@@ -20,6 +20,7 @@ import base64
 import json
 import os
 import re
+import signal
 import stat
 import sys
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+SECONDS = 20  # for a question; the host waits longer
 MAX_ENTRIES = 200000  # files in a manifest
 SKIPPED = {  # what a search should not wade through; the manifest lists them all the same
     b".git", b".hg", b".svn", b"node_modules", b"__pycache__", b".venv", b"venv", b".tox", b".nox",
@@ -39,6 +41,10 @@ SKIPPED = {  # what a search should not wade through; the manifest lists them al
 
 class Refused(Exception):
     """The request cannot be met; the text is a sentence for the host."""
+
+
+def _give_up(number: int, frame: object) -> None:
+    raise Refused(f"That took more than {SECONDS} seconds. Ask for less, or use a command.")
 
 
 def main() -> None:
@@ -53,6 +59,9 @@ def main() -> None:
             os.chdir(root)
         except OSError as error:
             raise Refused(f"{root} cannot be entered: {error.strerror}.") from error
+        if verb in {"list", "glob", "grep", "python_syntax"}:
+            signal.signal(signal.SIGALRM, _give_up)  # some patterns would take years
+            signal.alarm(SECONDS)
         answer = VERBS[verb](json.loads(request))
     except Refused as refusal:
         sys.stderr.write(str(refusal))

@@ -5,6 +5,7 @@ languages are parsed here, on the worker: text in, positions out.
 """
 
 import json
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ import tree_sitter_typescript
 import yaml
 
 MAX_BYTES = 1_000_000  # beyond that a file is generated, and parsing it would hold up the worker
+SECONDS = 1.0  # per file
 MOST = 20  # errors per file
 
 
@@ -94,8 +96,19 @@ def newly(
     return tuple(found)
 
 
-def _tree(suffix: str, data: bytes) -> tuple[SyntaxProblem, ...]:
-    tree = tree_sitter.Parser(_language(suffix)).parse(data)
+def _tree(suffix: str, data: bytes) -> tuple[SyntaxProblem, ...] | None:
+    give_up = time.monotonic() + SECONDS
+
+    def is_late(offset: int, has_error: bool) -> bool:
+        return time.monotonic() > give_up
+
+    try:
+        # Looking for the least error in a page of garbage can take a grammar hours.
+        tree = tree_sitter.Parser(_language(suffix)).parse(
+            lambda offset, point: data[offset : offset + 65_536], progress_callback=is_late
+        )
+    except ValueError:
+        return None
     if not tree.root_node.has_error:
         return ()
     found: list[SyntaxProblem] = []

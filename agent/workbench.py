@@ -71,7 +71,8 @@ class Workbench:
         self._issue = issue
         self._watch = watch
         self._deadline = deadline  # time.monotonic()
-        self._before: dict[str, tuple[SyntaxProblem, ...]] = {}  # as the file was at its first edit
+        # What a file's syntax was before its first edit; None: it was not checked.
+        self._before: dict[str, tuple[SyntaxProblem, ...] | None] = {}
         self._broken: set[str] = set()  # files with syntax errors that we made
 
     async def use(self, call: Input) -> str:
@@ -108,7 +109,7 @@ class Workbench:
                 data = await self.sandbox.read(path)
             except OSError:
                 continue  # deleted since
-            found = syntax.newly(self._before[path], await self._problems(path, data) or ())
+            found = await self._new_problems(path, data)
             if found:
                 still.append(_listed(path, found))
             else:
@@ -258,19 +259,24 @@ class Workbench:
     async def _changed(self, path: str, before: bytes | None, after: bytes) -> str:
         """Write the file; returns what is wrong with it now and was not before."""
         if path not in self._before:
-            known = None if before is None else await self._problems(path, before)
-            self._before[path] = known or ()
+            self._before[path] = () if before is None else await self._problems(path, before)
         try:
             await self.sandbox.write(path, after)
         except OSError as error:
             raise ToolFailed(f"{path} cannot be written: it {error.strerror}.") from error
         self.ledger.edits += 1
-        found = syntax.newly(self._before[path], await self._problems(path, after) or ())
+        found = await self._new_problems(path, after)
         if not found:
             self._broken.discard(path)
             return ""
         self._broken.add(path)
         return f"\nNEW SYNTAX ERRORS, mend them before finish_step:\n{_listed(path, found)}"
+
+    async def _new_problems(self, path: str, data: bytes) -> tuple[SyntaxProblem, ...]:
+        before = self._before[path]
+        if before is None:
+            return ()
+        return syntax.newly(before, await self._problems(path, data) or ())
 
     async def _problems(self, path: str, data: bytes) -> tuple[SyntaxProblem, ...] | None:
         """Syntax errors of a file whose content, in the sandbox too, is `data`."""

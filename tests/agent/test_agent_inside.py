@@ -21,9 +21,11 @@ from agent import inside
 from agent.sandbox import SCRIPTS
 
 
-def ask(folder: Path, verb: str, request: dict[str, Any]) -> subprocess.CompletedProcess[bytes]:
+def ask(
+    folder: Path, verb: str, request: dict[str, Any], script: bytes = SCRIPTS["inside.py"]
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-I", "-S", "-c", SCRIPTS["inside.py"], verb, str(folder)],
+        [sys.executable, "-I", "-S", "-c", script, verb, str(folder)],
         env={"VIBECODER_REQUEST": json.dumps(request)},
         capture_output=True,
         check=False,
@@ -116,6 +118,15 @@ def test_a_bad_pattern_is_refused_with_a_sentence(tmp_path: Path) -> None:
     found = ask(tmp_path, "grep", {"pattern": "(", "path": ".", "glob": None, "limit": 10})
     assert found.returncode == 3
     assert b"not a valid regular expression" in found.stderr
+
+
+def test_a_search_that_would_never_end_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a" * 60)
+    script = SCRIPTS["inside.py"].replace(b"SECONDS = 20", b"SECONDS = 1")
+    request = {"pattern": "(a|a)*b", "path": ".", "glob": None, "limit": 10}
+    found = ask(tmp_path, "grep", request, script)
+    assert found.returncode == 3
+    assert b"more than 1 seconds" in found.stderr
 
 
 def test_python_is_judged_by_the_interpreter_at_hand(tmp_path: Path) -> None:

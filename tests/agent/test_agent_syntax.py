@@ -1,5 +1,8 @@
 """Well-formed files pass, broken ones are located, and only new problems count."""
 
+import random
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +74,15 @@ def test_only_new_problems_count_even_when_lines_moved() -> None:
 @given(st.sampled_from(sorted({*GOOD, *BAD})), st.binary(max_size=200))
 def test_no_bytes_make_a_check_fail(path: str, data: bytes) -> None:
     problems(path, data)
+
+
+@pytest.mark.parametrize("path", ["a.ts", "a.rs", "a.json", "a.yml"])
+def test_garbage_is_given_up_soon(path: str) -> None:
+    chaos = random.Random(1)
+    data = bytes(chaos.choice(b"(){}[]<>;=+-*/abc \n\"'#$@:,.") for _ in range(20_000))
+    began = time.monotonic()
+    problems(path, data)
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("path", ["a.json", "a.toml", "a.yaml", "a.js"])
