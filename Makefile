@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-mobile payloads mobile tasks check lock clean
+.PHONY: help demo test test-mobile payloads mobile screenshots tasks check lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -ts "$$(printf '\t')"
@@ -58,3 +58,6 @@ lock: ## refresh both lock files (needs uv)
 
 clean: ## remove the virtual environment and local state
 	rm -rf .venv .vibecoder build *.egg-info
+
+screenshots: .venv/.dev mobile ## take the README's pictures from a real run (needs node and chromium)
+	$(BIN)/python docs/screenshots.py

@@ -36,6 +36,13 @@ from jobs.repoconfig import RepoConfig
 from jobs.show import show_last
 
 STEP_BYTES = 50 << 20  # what one step may bring back from the sandbox
+NOTE_CHARS = 500  # of the model's words, which may be long thoughts
+
+STILL_HERE = "The worker was lost and another one took over. The files are as they were left."
+REBUILT = (
+    "An earlier worker was lost, and its sandbox with it. This is a new one, made from the last "
+    "commit: what was not committed is gone, and nothing is known of how far the step had come."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Bench:
             self._watch,
             history=await self._history("plan", kept),
             keep=self._keep("plan"),
+            note=STILL_HERE if kept else "",
         )
         if isinstance(found, Nothing):
             return found
@@ -82,6 +90,7 @@ class Bench:
         self, assignment: Assignment, plan: Plan, limits: Limits, kept: bool
     ) -> Finished:
         record = self.record
+        note = STILL_HERE if kept else REBUILT if record.job.step else ""
         report = await loop.work(
             record.shop.model,
             self.sandbox,
@@ -93,6 +102,7 @@ class Bench:
             done=record.job.steps_done,
             history=await self._history("work", kept),
             keep=self._keep("work"),
+            note=note,
         )
         if report.outcome == "done":
             return record.end("succeeded", report.summary, report.not_done)
@@ -162,7 +172,7 @@ class Bench:
         now, add = self.record.now, self.record.add
         match progress:
             case Said(text=text):
-                await add(Noted(now, text))
+                await add(Noted(now, text[:NOTE_CHARS]))
             case Used(tool=tool, about=about, failed=failed):
                 await add(Noted(now, f"{tool} {about}{' ✗' if failed else ''}"))
             case Run():
@@ -199,16 +209,19 @@ class Bench:
         async def keep(message: Message) -> None:
             record = self.record
             await record.shop.store.journal_add(
-                record.job.id, conversation, message, record.lease.token
+                record.job.id, self._journal(conversation), message, record.lease.token
             )
 
         return keep
 
     async def _history(self, conversation: str, kept: bool) -> list[Message]:
-        """What was said before a crash; nothing where the sandbox that it speaks of is gone."""
         if not kept:
             return []
-        return await self.record.shop.store.journal(self.record.job.id, conversation)
+        return await self.record.shop.store.journal(self.record.job.id, self._journal(conversation))
+
+    def _journal(self, conversation: str) -> str:
+        # A conversation speaks of one sandbox's files; with another one it begins anew.
+        return f"{conversation}:{self.sandbox.id}"
 
 
 def ceiling(shop: Workshop, config: RepoConfig) -> Decimal:

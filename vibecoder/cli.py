@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -30,19 +31,20 @@ def demo(
     keep: Annotated[bool, typer.Option(help="leave everything running, with addresses")] = False,
 ) -> None:
     """A real issue of a real package becomes a real pull request, here and now."""
+    from rich.console import Console
+
     from vibecoder import demo
 
+    screen = Console(stderr=as_json, highlight=False)
+    wanted = demo.Wanted(task, tasks, repo, issue)
+    then = partial(demo.stay, screen) if keep else None
     try:
-        ok = asyncio.run(
-            demo.run(
-                demo.Wanted(task, tasks, repo, issue), settings.load(), as_json=as_json, keep=keep
-            )
-        )
+        good = asyncio.run(demo.run(wanted, settings.load(), screen, as_json=as_json, then=then))
     except demo.ERRORS as error:
         _stop(error)
     except KeyboardInterrupt:
-        ok = True
-    raise typer.Exit(0 if ok else 1)
+        good = keep  # the way to end one that was kept
+    raise typer.Exit(0 if good else 1)
 
 
 @main.command()

@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from vibecoder.local.model.script import Script
 from vibecoder.local.redis import StoreError
 from vibecoder.local.serve import free_port
 from vibecoder.local.stand_ins import StandIns, isolate, stand_ins
-from vibecoder.result import read
+from vibecoder.result import Result, read
 from vibecoder.settings import Settings, SettingsError, required
 
 
@@ -70,12 +70,27 @@ class Act:
     fix: dict[str, bytes]  # the files of the released fix, to compare with; may be empty
 
 
-async def run(wanted: Wanted, settings: Settings, *, as_json: bool, keep: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A demo that is done and still up."""
+
+    here: StandIns
+    service: str  # the web app's address
+    result: Result
+
+
+async def run(
+    wanted: Wanted,
+    settings: Settings,
+    screen: Console,
+    *,
+    as_json: bool = False,
+    then: Callable[[Running], Awaitable[None]] | None = None,
+) -> bool:
     """Run it and show it. True where a pull request came out as it should.
 
-    Raises DemoError, SettingsError, SandboxRefused or TaskError where it could not be run.
+    `then` is awaited while everything is still up. Raises one of ERRORS where it could not be run.
     """
-    screen = Console(stderr=as_json, highlight=False)
     began = time.time()
     live = settings.anthropic_api_key is not None
     cache = settings.vibecoder_state_dir.absolute() / "cache"
@@ -125,10 +140,16 @@ async def run(wanted: Wanted, settings: Settings, *, as_json: bool, keep: bool) 
             sys.stdout.flush()
         else:
             timeline.show_result(screen, result)
-        if keep:
-            timeline.show_addresses(screen, result, service, dict(here.world.users))
-            await asyncio.Event().wait()
+        if then is not None:
+            await then(Running(here, service, result))
     return result.good
+
+
+async def stay(screen: Console, running: Running) -> None:
+    """Shows the addresses and leaves everything up until it is interrupted."""
+    users = dict(running.here.world.users)
+    timeline.show_addresses(screen, running.result, running.service, users)
+    await asyncio.Event().wait()
 
 
 def _prepare(

@@ -66,6 +66,8 @@ try {
   await page.getByRole('status').getByText('Done').waitFor();
   await look(page, 'pull-request');
   const url = await link.getAttribute('href');
+  const box = await link.boundingBox();
+  if (!box || box.y < 0 || box.y > 915) throw new Error('The pull request is not in view.');
 
   if (complaints.length) throw new Error(`The page complained: ${complaints.join('; ')}`);
   const seconds = (Date.now() - began) / 1000;

@@ -46,6 +46,12 @@ export default function Screen() {
     // eslint-disable-next-line react-hooks/exhaustive-deps -- `say` only sets state
   }, [api, job]);
 
+  const state = status?.state;
+  useEffect(() => {
+    // How it goes, and the pull request in the end, show at the top.
+    if (state) page.current?.scrollTo({ y: 0, animated: false });
+  }, [state, pullRequest]);
+
   async function handleAsk(wish: Parameters<NonNullable<typeof api>['askPlan']>[0]) {
     if (!api) return;
     setBusy(true);
@@ -62,7 +68,6 @@ export default function Screen() {
   async function handleAcceptPlan() {
     const signal = shown.current?.signal;
     if (!api || !status?.plan || !signal) return;
-    page.current?.scrollTo({ y: 0 }); // what happens now shows at the top
     setBusy(true);
     setProblem('');
     try {
