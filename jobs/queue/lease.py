@@ -58,9 +58,7 @@ class Lease:
         self.token = token
         self.worker = worker  # its name, for Claimed
         self.attempt = attempt  # claims since the last progress, this one included
-        self.cancelled = (
-            False  # somebody asked to stop: end the job. Else a cancellation is a shutdown
-        )
+        self.cancelled = False  # somebody asked to stop; otherwise a cancellation is a shutdown
         self.lost = False
         self.counts = True  # False: this attempt is not held against the job
         self.until = 0.0  # boot_clock: nobody else can have it before
@@ -156,7 +154,8 @@ class LeasedWorker(Worker):
                 log.warning("queue_unreadable", error=str(error))
                 await asyncio.sleep(self.poll_delay_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self.poll_delay_s)
+                async with asyncio.timeout(self.poll_delay_s):
+                    await self._woken.wait()
 
     def handle_sig(self, signum: signal.Signals) -> None:
         log.info("worker_stopping", signal=signal.Signals(signum).name, held=len(self.leases))

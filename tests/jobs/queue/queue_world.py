@@ -1,19 +1,40 @@
-"""Commands and events to fill a store with, and ways to wait for what it comes to."""
+"""A server to kill, what to fill it with, and ways to wait for what comes of that."""
 
 import asyncio
+import os
+import signal
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import cast
 
 from agent.plan import Plan, Step
 from jobs.commands import Actor, Issue, Repository, StartJob
 from jobs.events import Approved, CancelAsked, Finished, Planned
 from jobs.queue.store import Store, job_id_of
+from vibecoder.local import redis
 
 ANN = Actor(7, "ann")
 REPOSITORY = Repository(installation_id=11, id=22, name="ann/clock", private=False)
 PLAN = Plan("Fix the clock", "It is late.", (Step("fix", "Fix it", "so that it is on time"),))
+
+
+class Server:
+    """The embedded server, which tests may kill and start again."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="vcq"))
+        self.start()
+
+    def start(self) -> None:
+        self.running = redis.start(self.folder, die_with_parent=True)
+        self.url = self.running.url
+
+    def kill(self) -> None:
+        os.kill(self.running.pid, signal.SIGKILL)
+        os.waitpid(self.running.pid, 0)
 
 
 def start(

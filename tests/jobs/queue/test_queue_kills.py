@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import Server
-from queue_world import cancel_asked, eventually, field_of, start
+from queue_world import Server, cancel_asked, eventually, field_of, start
 
 from jobs.events import Claimed, Finished, StepCommitted
 from jobs.queue.store import Store, job_id_of
@@ -33,7 +32,7 @@ async def spawn(server: Server) -> AsyncIterator[Spawn]:
         async def spawn() -> asyncio.subprocess.Process:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                str(Path(__file__).with_name("worker_process.py")),
+                str(Path(__file__).with_name("queue_worker_process.py")),
                 server.url,
                 str(LEASE),
                 stdout=asyncio.subprocess.PIPE,

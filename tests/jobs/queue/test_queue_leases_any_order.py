@@ -4,10 +4,9 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from conftest import Server
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from queue_world import fence_of, finished, make_job
+from queue_world import Server, fence_of, finished, make_job
 
 from jobs.events import Noted
 from jobs.queue.errors import LeaseLost

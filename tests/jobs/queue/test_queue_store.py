@@ -1,6 +1,7 @@
 """The store over a real server: what is kept, counted once, refused and forgotten."""
 
 import asyncio
+import random
 import time
 from dataclasses import replace
 
@@ -305,6 +306,23 @@ async def test_the_first_of_several_values_stands(store: Store) -> None:
     )
     assert len(set(answers)) == 1
     assert await store.recall("idempotency:1") == answers[0]
+
+
+async def test_a_cancellation_is_never_lost_in_a_command(store: Store) -> None:
+    async def use(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await store.wanted(job_id_of("k"))
+
+    steps = random.Random(7)
+    for _ in range(300):
+        stop = asyncio.Event()
+        task = asyncio.create_task(use(stop))
+        for _ in range(steps.randint(1, 40)):
+            await asyncio.sleep(0)
+        task.cancel()
+        stop.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 def test_hosts_are_checked_over_tls_and_passwords_may_hold_anything() -> None:

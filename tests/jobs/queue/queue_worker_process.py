@@ -1,4 +1,4 @@
-"""A worker as a process of its own, to be killed: `worker_process.py URL LEASE_SECONDS`.
+"""A worker as a process of its own, to be killed: `queue_worker_process.py URL LEASE_SECONDS`.
 
 A job's text says what its run does, a word per step: "work" appends a step, "toil" takes its time
 for it, "hang" waits for ever, "die" ends the process at once, "block" stops its event loop for two
