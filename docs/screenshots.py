@@ -1,4 +1,4 @@
-"""Takes the pictures in the README from a real run: `make screenshots` (needs chromium and node)."""
+"""Takes the README's pictures from a real run: `make screenshots` (needs chromium and node)."""
 
 import asyncio
 import os
