@@ -4,7 +4,7 @@ Both fetch from the same local GitHub, alternating. Ours is what a job does: fet
 working tree, check the objects, stream a tar into a local sandbox and unpack it there, in a process
 that has done it before, as a worker has. CPU is of the client's side alone: git with its children,
 or our process; neither GitHub's nor the sandbox's. Making the sandbox is given apart. Two
-repositories: the release that the demo works on, and one of 5,000 files and 30 MB made here.
+repositories: a release of a real package, and one of 5,000 files and 30 MB made here.
 """
 
 import asyncio
@@ -22,8 +22,7 @@ from pathlib import Path
 
 from agent.sandbox import Sandboxes, SandboxSettings
 from jobs.forge.git import Checkout, Remote
-from vibecoder import tasks
-from vibecoder.bench.ground import PERSON, BenchError, Ground, House, house, inherited
+from vibecoder.bench.ground import PERSON, BenchError, Ground, House, house, inherited, release
 from vibecoder.bench.rows import Row, row
 from vibecoder.local.github.bare import Files
 
@@ -42,22 +41,19 @@ class Took:
 
 
 async def measure(ground: Ground) -> list[Row]:
-    with tempfile.TemporaryDirectory(dir=ground.folder) as name:
-        real, what = await asyncio.to_thread(_release, Path(name), ground.cache)
-        rows: list[Row] = []
-        async with house(ground, "checkout") as here:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                rows += await _compare(here, pool, real, "release/repo", what)
-                made = _synthetic()
-                rows += await _compare(here, pool, made, "made/repo", f"{FILES:,} files, 30 MB")
-        return rows
+    real, what = await asyncio.to_thread(release, ground)
+    async with house(ground, "checkout") as here:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            rows = await _compare(here, pool, real, "release/repo", what)
+            made = f"{FILES:,} files"
+            return rows + await _compare(here, pool, _synthetic(), "made/repo", made)
 
 
 async def _compare(
     here: House, pool: ProcessPoolExecutor, files: Files, name: str, what: str
 ) -> list[Row]:
-    await asyncio.to_thread(here.here.world.add_repository, name, files)
-    url, token = f"{here.here.github_url}/{name}.git", here.here.world.users[PERSON]
+    await asyncio.to_thread(here.world.add_repository, name, files)
+    url, token = f"{here.local.github_url}/{name}.git", here.world.users[PERSON]
     loop = asyncio.get_running_loop()
     theirs: list[Took] = []
     ours: dict[str, list[Took]] = defaultdict(list)
@@ -65,7 +61,7 @@ async def _compare(
         with tempfile.TemporaryDirectory(dir=here.folder) as folder:
             git = await asyncio.to_thread(_git, url, token, Path(folder) / "git")
             parts = await loop.run_in_executor(
-                pool, _ours, url, token, Path(folder) / "ours", here.here.sandbox, f"{name}-{n}"
+                pool, _ours, url, token, Path(folder) / "ours", here.local.sandbox, f"{name}-{n}"
             )
         if n >= 0:
             theirs.append(git)
@@ -145,16 +141,6 @@ def _now() -> Took:
 
 def _between(begin: Took, end: Took) -> Took:
     return Took(end.wall - begin.wall, end.cpu - begin.cpu)
-
-
-def _release(folder: Path, cache: Path) -> tuple[Files, str]:
-    """The release that the demo works on, or where no package index answers, the sample."""
-    task = tasks.load()[0]
-    try:
-        return tasks.fetch(task, cache).old, f"{task.package} {task.old}"
-    except tasks.NoRegistry:
-        task, sources = tasks.sample(folder)
-        return sources.old, "the sample"
 
 
 def _synthetic() -> Files:

@@ -1,8 +1,10 @@
 """The whole demo, `vibecoder demo --json`, from a shell: a real issue to a pull request.
 
-Releases, wheels and the sandbox's Python are cached (an extra run sees to that). Wall time holds
-the start and end of Python and of all stand-ins. The parts are those that the demo shows, the
-steps with the package's own tests really run in the sandbox; the model is scripted.
+Releases, wheels and the sandbox's Python are cached; where they are not, the first run fetches them
+and the median leaves that out. The command's time holds the start and end of Python, of the
+stand-ins and of the service. The parts are those that the demo shows, "prepared" being what comes
+before the comment, and the steps with the package's own tests really run in the sandbox. The model
+is scripted.
 """
 
 import asyncio
@@ -18,7 +20,6 @@ RUNS = 3
 
 
 async def measure(ground: Ground) -> list[Row]:
-    await _demo(ground)
     parts: dict[str, list[float]] = defaultdict(list)
     walls = []
     for _ in range(RUNS):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,15 +12,19 @@ import httpx
 
 from jobs.events import JobEvent
 from jobs.queue.store import Store, connect
+from vibecoder import tasks
 from vibecoder.demo import KEPT_ENVIRONMENT
 from vibecoder.local.github import issues
-from vibecoder.local.github.records import Actor, Issue, Repository
+from vibecoder.local.github.bare import Files
+from vibecoder.local.github.records import Actor, Issue, Repository, stamp
+from vibecoder.local.github.world import World
 from vibecoder.local.serve import free_port
 from vibecoder.local.stand_ins import StandIns, stand_ins
 
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 60.0
 JOB_SECONDS = 120.0
+PACKAGE = "markdown"  # 380 files and 1.7 MB, the largest of the demo's tasks
 PERSON = "maya"  # who may write to every repository of the local GitHub
 
 
@@ -69,24 +72,26 @@ class Process:
 class House:
     """The stand-ins and the store; processes come on top."""
 
-    here: StandIns
+    local: StandIns
     folder: Path
     store: Store
 
+    @property
+    def world(self) -> World:
+        return self.local.world
+
     def repository(self, name: str) -> Repository:
         """A small repository; a new owner's gets an installation of its own."""
-        return self.here.world.add_repository(name, {"README.md": b"# A repository\n"})
+        return self.world.add_repository(name, {"README.md": b"# A repository\n"})
 
     def issue(self, repository: Repository, title: str = "Something is wrong") -> Issue:
-        return self.here.world.add_issue(repository.full_name, title, "Please look.", by=PERSON)
+        return self.world.add_issue(repository.full_name, title, "Please look.", by=PERSON)
 
     def comment(self, repository: Repository, issue: Issue, words: str) -> str:
         """Comments as a person would, webhook included, and returns the command's key."""
-        world = self.here.world
-        actor = Actor(world.account(PERSON))
-        made = issues.comment(world, repository, actor, issue, words)
-        created = made.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return f"comment:{made.id}:{created}"
+        actor = Actor(self.world.account(PERSON))
+        made = issues.comment(self.world, repository, actor, issue, words)
+        return f"comment:{made.id}:{stamp(made.created_at)}"
 
     async def events(self, job_id: str) -> list[JobEvent]:
         """The job's events up to its end."""
@@ -109,7 +114,7 @@ class House:
                         return False  # not listening yet
 
                 await until(ready, "the web process")
-            self.here.world.hook_url = f"{url}/webhook"
+            self.world.hook_url = f"{url}/webhook"
             yield process, url
 
     @asynccontextmanager
@@ -122,7 +127,7 @@ class House:
     @asynccontextmanager
     async def _process(self, verb: str, more: Mapping[str, str]) -> AsyncIterator[Process]:
         state = {"VIBECODER_STATE_DIR": str(self.folder / "service")}
-        environment = {**inherited(), **self.here.environment(), **state, **more}
+        environment = {**inherited(), **self.local.environment(), **state, **more}
         log = self.folder / f"{verb}.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
@@ -145,22 +150,27 @@ class House:
 async def house(ground: Ground, name: str) -> AsyncIterator[House]:
     """The stand-ins for one measure, with Redis as durable as in production (AOF everysec)."""
     folder = ground.folder / name
-    async with stand_ins(folder, [], cache=ground.cache) as here:
-        store = Store(connect(here.redis_url))
+    async with stand_ins(folder, [], cache=ground.cache) as local:
+        store = Store(connect(local.redis_url))
         try:
-            yield House(here, folder, store)
+            yield House(local, folder, store)
         finally:
             await store.close()
+
+
+def release(ground: Ground) -> tuple[Files, str]:
+    """The files of a real package and its name; the sample's where no package index answers."""
+    task = tasks.find(tasks.load(), PACKAGE)
+    try:
+        return tasks.fetch(task, ground.cache).old, f"{task.package} {task.old}"
+    except tasks.NoRegistry:
+        task, sources = tasks.sample(ground.folder / "sample")
+        return sources.old, "the sample"
 
 
 def inherited() -> dict[str, str]:
     """What a process of ours may have of our own environment: no settings, no keys."""
     return {name: value for name, value in os.environ.items() if name in KEPT_ENVIRONMENT}
-
-
-def clock() -> float:
-    """Seconds since the epoch, as the events of jobs have them."""
-    return time.time()
 
 
 async def until(condition: Callable[[], Awaitable[object]], what: str) -> None:

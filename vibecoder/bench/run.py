@@ -41,6 +41,8 @@ async def run(settings: Settings, *, only: str | None, as_json: bool) -> None:
     """Takes every measure, or the one named. Raises BenchError, SandboxRefused, TaskError."""
     if only is not None and only not in MEASURES:
         raise BenchError(f"There is no measure {only!r}. There are: {', '.join(MEASURES)}.")
+    if sys.platform != "linux":
+        raise BenchError("The measures look at processes through /proc as Linux has it.")
     screen = Console(stderr=as_json, highlight=False)
     if not screen.is_terminal:
         screen.width = WIDTH
@@ -53,7 +55,8 @@ async def run(settings: Settings, *, only: str | None, as_json: bool) -> None:
         for name, module in MEASURES.items():
             if only in (None, name):
                 measure: Callable[[Ground], Awaitable[list[Row]]] = module.measure
-                measured[name] = await measure(Ground(Path(folder), cache))
+                with screen.status(name):
+                    measured[name] = await measure(Ground(Path(folder), cache))
                 screen.print(table(module, measured[name]))
     about["load after"] = load()
     screen.print(f"{time.monotonic() - began:.0f} s in all, load after {about['load after']}")

@@ -7,10 +7,12 @@ One job at a time; the next begins when the last has ended. First each installat
 for which a token must be made, then one for which the token is known. Jobs find nothing to do.
 """
 
+import time
+
 from jobs.events import Allowed, Claimed, JobEvent
 from jobs.queue.store import job_id_of
 from vibecoder.bench import scripts
-from vibecoder.bench.ground import Ground, House, clock, house
+from vibecoder.bench.ground import Ground, House, house
 from vibecoder.bench.rows import Row, row
 from vibecoder.local.github.records import Repository
 
@@ -19,7 +21,7 @@ INSTALLATIONS = 25
 
 async def measure(ground: Ground) -> list[Row]:
     async with house(ground, "start") as here, here.web(), here.worker() as worker:
-        here.here.stage.play(scripts.nothing())
+        here.local.stage.play(scripts.nothing())
         await worker.quiet()
         fresh = await _start(here, here.repository("fresh/worker"))
         repositories = [here.repository(f"owner-{n}/repo") for n in range(INSTALLATIONS)]
@@ -44,7 +46,7 @@ def _rows(what: str, starts: list[tuple[float, float, float]]) -> list[Row]:
 async def _start(here: House, repository: Repository) -> tuple[float, float, float]:
     """Milliseconds from the comment until the command is stored, its sender allowed, the start."""
     issue = here.issue(repository)
-    began = clock()
+    began = time.time()
     key = here.comment(repository, issue, "/vibecode fix this")
     events = await here.events(job_id_of(key))
 

@@ -38,7 +38,7 @@ async def measure(ground: Ground) -> list[Row]:
         model.stage.play(scripts.work(_calls()))
         async with here.worker(ANTHROPIC_BASE_URL=model.url):
             for n in range(JOBS):
-                repository = here.here.world.add_repository(
+                repository = here.world.add_repository(
                     f"step-{n}/repo", {"numbers.py": FILE.encode()}
                 )
                 model.requests.clear()

@@ -59,14 +59,14 @@ async def _payload(here: House) -> dict[str, Any]:
     """What the local GitHub sends for a comment."""
     repository = here.repository("acme/webhook")
     here.comment(repository, here.issue(repository), "A comment.")
-    sent = list(here.here.world.deliveries.values())
-    await here.here.world.courier.settled()
+    sent = list(here.world.deliveries.values())
+    await here.world.courier.settled()
     return next(delivery.payload for delivery in sent if delivery.event == "issue_comment")
 
 
 def _deliveries(here: House, payload: dict[str, Any], words: str) -> Iterator[bytes]:
     """HTTP requests as GitHub would send them, each about an issue and a comment of its own."""
-    secret = here.here.world.webhook_secret.encode()
+    secret = here.world.webhook_secret.encode()
     sent = deepcopy(payload)
     issue, comment = sent["issue"], sent["comment"]
     address = comment["issue_url"].rpartition("/")[0]
