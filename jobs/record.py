@@ -29,7 +29,6 @@ class Workshop:
     minutes: int
     folder: Path  # for clones; emptied job by job
     public_url: str | None
-    name: str  # of this worker
     clock: Callable[[], float] = time.time
 
 

@@ -18,10 +18,16 @@ from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing
 from jobs.forge.github import Forge, GitHub
 from jobs.job import Job, JobCommand, Refusal, decide, may_write, not_permitted
 from jobs.pull import pull_of
-from jobs.queue.errors import Conflict, JobUnknown
+from jobs.queue.errors import Conflict, JobUnknown, TryLater
 from jobs.queue.store import Store
 
 log = structlog.get_logger()
+
+FULL = (
+    "I have no room for another job just now: my store is nearly full. The jobs that run go on; "
+    "please ask again in an hour, or tell whoever runs me."
+)
+PATIENCE = 3600.0  # seconds that a command waits for GitHub to come back
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +42,16 @@ class Desk:
 async def settle(desk: Desk, command_id: str) -> None:
     """Follow or refuse one stored command, and tell its sender.
 
-    Raises ForgeError only where GitHub cannot be reached; the command then stays unsettled and is
-    tried again by the sweep.
+    Raises TryLater where GitHub cannot be reached, for as long as a person would still want it, and
+    GitHubUnreachable after that.
     """
     command = await desk.store.command(command_id)
     try:
         verdict = await _settle(desk, command_id, command)
-    except GitHubUnreachable:
-        raise
+    except GitHubUnreachable as error:
+        if desk.clock() - await desk.store.received_at(command_id) > PATIENCE:
+            raise
+        raise TryLater(str(error), 30) from error
     except ForgeError as error:
         # Nothing can be said on GitHub: the App was suspended, uninstalled or lacks a permission.
         verdict = f"refused: {error}"
@@ -150,7 +158,10 @@ async def _without_job(
     """A command that names no job, or a start that found its issue taken by another job."""
     if not may_write(permission):
         return await _refuse(desk, forge, command, not_permitted(command, permission))
-    busy = (await desk.store.submitted(command_id)).busy
+    submitted = await desk.store.submitted(command_id)
+    if submitted.full:
+        return await _refuse(desk, forge, command, Refusal(FULL))
+    busy = submitted.busy
     if not isinstance(command, StartJob) or busy is None:
         return await _refuse(desk, forge, command, Refusal("No job of mine waits or runs here."))
     job = await desk.store.load(busy)

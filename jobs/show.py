@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from arq.worker import RetryJob
 
-from jobs.forge.errors import ForgeError
+from jobs.forge.errors import ForgeError, GitHubUnreachable
 from jobs.forge.report import Report
 from jobs.job import Job
 from jobs.record import Record
@@ -51,9 +51,14 @@ async def shown(record: Record, report: Report) -> AsyncIterator[None]:
             await showing
 
 
-async def show_last(report: Report, job: Job) -> None:
-    """The word that must get through, before the event that it tells of is stored."""
+async def show_last(report: Report, job: Job) -> bool:
+    """Says the word that must get through. False: GitHub is away, so it has to be said later."""
     try:
         await report.show(job)
+    except GitHubUnreachable as error:
+        log.warning("last word has to wait", reason=str(error), job=job.id)
+        return False
     except ForgeError as error:
+        # Suspended, uninstalled, locked: there is nobody to say it to.
         log.error("last word not shown", reason=str(error), job=job.id)
+    return True

@@ -24,12 +24,15 @@ from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
 from jobs.prepare import assignment_of, clone, held, sandbox_of
+from jobs.queue.errors import TryLater
 from jobs.queue.lease import Lease
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfigError
 from jobs.show import show_last, shown
 
 log = structlog.get_logger()
+
+LAST_WORD_SECONDS = 6 * 3600.0  # after its end, for how long a job's last word is tried again
 
 
 async def work(shop: Workshop, lease: Lease) -> None:
@@ -41,22 +44,27 @@ async def work(shop: Workshop, lease: Lease) -> None:
     record = Record(shop, lease, await shop.store.load(lease.job_id))
     if record.job.state == "awaiting_approval":
         return
-    if record.job.ended:
-        # Stopped before it began: nothing to do but to say so.
-        await show_last(await record.report(), record.job)
+    if record.job.end is not None:
+        # Stopped before it began, or ended while GitHub was away: nothing to do but to say so.
+        waits = record.now - record.job.end.at < LAST_WORD_SECONDS
+        if not await show_last(await record.report(), record.job) and waits:
+            raise TryLater("GitHub is away, and the job's last word is unsaid.", 300)
         return
     structlog.contextvars.bind_contextvars(job=lease.job_id)
-    await record.add(Claimed(record.now, shop.name, lease.token))
+    await record.add(Claimed(record.now, lease.worker, lease.token))
     end: Finished | None
     report: Report | None = None
     try:
         report = await record.report()
+        if lease.cancelled or record.job.cancelled_by is not None:
+            # Asked while an earlier worker died: nobody would cancel this task again.
+            raise asyncio.CancelledError
         async with _in_time(record), shown(record, report):
             end = await _carry(record, await record.forge(), report)
     except RetryJob:
         raise  # another worker's now
     except asyncio.CancelledError:
-        if not lease.cancelled:
+        if not lease.cancelled and record.job.cancelled_by is None:
             raise  # this worker shuts down and hands over
         _outlive_cancellation()
         end = await _cancelled(record)
@@ -73,10 +81,11 @@ async def work(shop: Workshop, lease: Lease) -> None:
         )
     if end is None:
         return
-    if report is not None:
-        # Shown before it is stored: a worker that dies in between shows it again, never omits it.
-        await show_last(report, record.job.apply(end))
+    # Shown before it is stored: a worker that dies in between shows it again, never omits it.
+    said = report is None or await show_last(report, record.job.apply(end))
     await record.add(end)
+    if not said:
+        raise TryLater("GitHub is away, and the job's last word is unsaid.", 60)
 
 
 async def fail_poisoned(shop: Workshop, lease: Lease) -> None:

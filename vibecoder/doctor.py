@@ -23,7 +23,7 @@ from agent.sandbox import Sandbox
 from jobs.forge.errors import ForgeError
 from jobs.forge.github import GitHub
 from jobs.queue.errors import QueueError
-from vibecoder.compose.store import open_store
+from vibecoder.compose.store import WEB_RETRIES, open_store
 from vibecoder.compose.worker import app_settings, model_settings, sandboxes
 from vibecoder.local.sandbox.probe import probe
 from vibecoder.settings import Settings, SettingsError, required
@@ -81,7 +81,7 @@ async def _door(settings: Settings) -> str:
 
 
 async def _redis(settings: Settings) -> str:
-    async with open_store(settings) as store:
+    async with open_store(settings, WEB_RETRIES) as store:
         await store.ping()
     return "answers" if settings.redis_url else "embedded, answers"
 

@@ -11,7 +11,7 @@ import uvicorn
 
 from agent.errors import SandboxRefused
 from vibecoder import tasks
-from vibecoder.compose.store import open_store
+from vibecoder.compose.store import WEB_RETRIES, WORKER_RETRIES, open_store
 from vibecoder.local.redis import StoreError
 from vibecoder.settings import Settings, SettingsError
 
@@ -39,7 +39,7 @@ async def web(settings: Settings) -> None:
     from vibecoder.compose.web import front_door
 
     write_logs()
-    async with open_store(settings) as store:
+    async with open_store(settings, WEB_RETRIES) as store:
         config = uvicorn.Config(
             front_door(settings, store),
             host="0.0.0.0",  # noqa: S104  # GitHub must reach it
@@ -56,7 +56,7 @@ async def worker(settings: Settings) -> None:
     from vibecoder.compose.worker import worker
 
     write_logs()
-    async with open_store(settings) as store, worker(settings, store) as leased:
+    async with open_store(settings, WORKER_RETRIES) as store, worker(settings, store) as leased:
         await leased.async_run()
 
 

@@ -34,6 +34,7 @@ from webhook.problems import (
     NotSignedIn,
     Problem,
     TooLarge,
+    Unavailable,
     Unprocessable,
 )
 
@@ -147,6 +148,11 @@ class Api:
                 f"Another job is at work on {name}#{asked.issue}. "
                 "Wait for it, or stop it, and ask again.",
                 more={"job_id": submitted.busy},
+            )
+        if submitted.full:
+            raise Unavailable(
+                "There is no room for another job just now: the store is nearly full. "
+                "Please ask again in an hour, or tell whoever runs this."
             )
         if submitted.job_id is None:
             raise Conflict("This request did not become a job. Please ask again.")

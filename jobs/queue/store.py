@@ -218,6 +218,14 @@ class Store:
             raise CommandUnknown(f"There is no command {command_id}.")
         return COMMAND.validate_json(record)
 
+    async def received_at(self, command_id: str) -> float:
+        """When an open command came in, in seconds since the epoch. Raises CommandUnknown."""
+        with told():
+            at = await self.redis.zscore("vc:commands", command_id)
+        if at is None:
+            raise CommandUnknown(f"There is no open command {command_id}.")
+        return float(at)
+
     async def settle(self, command_id: str, verdict: str) -> None:
         """The command was followed or refused: it is not handed to a worker again."""
         if not await self.run("SETTLE", command_id, verdict[:VERDICT_CHARS], RECORD_KEPT):

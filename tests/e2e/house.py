@@ -21,7 +21,7 @@ from e2b import AsyncSandbox
 
 from jobs.job import Job, fold
 from jobs.queue.store import Store, job_id_of
-from vibecoder.compose.store import open_store
+from vibecoder.compose.store import WEB_RETRIES, open_store
 from vibecoder.compose.web import front_door
 from vibecoder.compose.worker import worker
 from vibecoder.local.github.records import Effect
@@ -267,7 +267,10 @@ async def house(folder: Path, **overrides: str) -> AsyncIterator[House]:
             vibecoder_state_dir=folder / "service",
             **{name.lower(): value for name, value in environment.items()},  # type: ignore[arg-type]
         )
-        async with open_store(settings) as store, serve(front_door(settings, store)) as service:
+        async with (
+            open_store(settings, WEB_RETRIES) as store,
+            serve(front_door(settings, store)) as service,
+        ):
             here.world.hook_url = f"{service}/webhook"
             async with worker(settings, store, model_pauses=(0.05, 0.05)) as leased:
                 running = asyncio.create_task(leased.async_run())

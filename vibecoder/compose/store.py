@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from jobs.queue.store import Store, connect
 from vibecoder.settings import Settings
 
+WORKER_RETRIES = 600  # some ten minutes: jobs sit an outage out
+WEB_RETRIES = 3  # GitHub waits ten seconds, and its failed deliveries are kept there
+
 
 def redis_url(settings: Settings) -> str:
     """The store's address; starts the embedded server, or attaches to it, where none is set."""
@@ -17,9 +20,9 @@ def redis_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """The store, closed on leaving."""
-    store = Store(connect(redis_url(settings)))
+async def open_store(settings: Settings, retries: int) -> AsyncIterator[Store]:
+    """The store, closed on leaving. `retries`: how often a call is tried while Redis is away."""
+    store = Store(connect(redis_url(settings), retries=retries))
     try:
         yield store
     finally:

@@ -1,11 +1,8 @@
 """The worker process."""
 
-import os
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from secrets import token_hex
 
 from agent.model import PAUSES, Model, ModelSettings
 from agent.sandbox import Sandboxes, SandboxSettings
@@ -32,7 +29,6 @@ async def worker(
     Raises SettingsError where a setting is missing, SandboxRefused where the sandbox chosen cannot
     be had here.
     """
-    name = f"{socket.gethostname()}-{os.getpid()}-{token_hex(2)}"
     async with AsyncExitStack() as stack:
         boxes = await stack.enter_async_context(sandboxes(settings))
         model = Model(model_settings(settings), pauses=model_pauses)
@@ -48,7 +44,6 @@ async def worker(
             minutes=settings.vibecoder_job_minutes,
             folder=settings.vibecoder_state_dir / "clones",
             public_url=settings.public_url,
-            name=name,
         )
         yield make_worker(
             store,
