@@ -104,28 +104,29 @@ class House:
         """`vibecoder web`, ready, and its address; the local GitHub sends its webhooks there."""
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        async with self._process("web", {"PORT": str(port), "PUBLIC_URL": url}) as process:
-            async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False) as client:
 
-                async def ready() -> bool:
-                    try:
-                        return (await client.get(f"{url}/readyz")).is_success
-                    except httpx.TransportError:
-                        return False  # not listening yet
+            async def ready() -> bool:
+                try:
+                    return (await client.get(f"{url}/readyz")).is_success
+                except httpx.TransportError:
+                    return False  # not listening yet
 
-                await until(ready, "the web process")
-            self.world.hook_url = f"{url}/webhook"
-            yield process, url
+            settings = {"PORT": str(port), "PUBLIC_URL": url}
+            async with self._process("web", settings, ready) as process:
+                self.world.hook_url = f"{url}/webhook"
+                yield process, url
 
     @asynccontextmanager
     async def worker(self, **overrides: str) -> AsyncIterator[Process]:
         """`vibecoder worker`, ready. `overrides` replace settings, such as an address."""
-        async with self._process("worker", overrides) as process:
-            await until(self.store.workers, "the worker")
+        async with self._process("worker", overrides, self.store.workers) as process:
             yield process
 
     @asynccontextmanager
-    async def _process(self, verb: str, more: Mapping[str, str]) -> AsyncIterator[Process]:
+    async def _process(
+        self, verb: str, more: Mapping[str, str], ready: Callable[[], Awaitable[object]]
+    ) -> AsyncIterator[Process]:
         state = {"VIBECODER_STATE_DIR": str(self.folder / "service")}
         environment = {**inherited(), **self.local.environment(), **state, **more}
         log = self.folder / f"{verb}.log"
@@ -135,11 +136,16 @@ class House:
                 cwd=self.folder,  # where no .env lies
                 env=environment, stdout=out, stderr=out,
             )  # fmt: skip
+
+        async def ready_or_over() -> bool:
+            return process.returncode is not None or bool(await ready())
+
         try:
+            await until(ready_or_over, f"vibecoder {verb} to be ready")
+            if process.returncode is not None:
+                words = log.read_text(errors="replace")[-1500:].strip()
+                raise BenchError(f"vibecoder {verb} did not start. Its last words:\n{words}")
             yield Process(process.pid)
-        except BenchError as error:
-            words = log.read_text(errors="replace")[-1500:].strip()
-            raise BenchError(f"{error}\nThe last words of {verb}: {words}") from error
         finally:
             if process.returncode is None:
                 process.terminate()

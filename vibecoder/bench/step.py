@@ -34,16 +34,19 @@ async def measure(ground: Ground) -> list[Row]:
     steps: dict[str, list[float]] = defaultdict(list)
     answers: list[float] = []
     inside: list[float] = []
+    cpu: list[float] = []
     async with house(ground, "step") as here, timed_model() as model, here.web():
         model.stage.play(scripts.work(_calls()))
-        async with here.worker(ANTHROPIC_BASE_URL=model.url):
+        async with here.worker(ANTHROPIC_BASE_URL=model.url) as worker:
             for n in range(JOBS):
                 repository = here.world.add_repository(
                     f"step-{n}/repo", {"numbers.py": FILE.encode()}
                 )
                 model.requests.clear()
+                spent = worker.cpu()
                 key = here.comment(repository, here.issue(repository), "/vibecode work")
                 events = await here.events(job_id_of(key))
+                cpu.append((worker.cpu() - spent) / CALLS * 1e3)
                 # The first answer is the planner's; each of the next brings one call.
                 ours = model.requests[1 : CALLS + 2]
                 for block, (before, after) in zip(_calls(), pairwise(ours), strict=True):
@@ -55,6 +58,7 @@ async def measure(ground: Ground) -> list[Row]:
         every,
         *(row(name, "ms", took) for name, took in steps.items()),
         row("run_command: … `true` itself, timed inside", "ms", inside),
+        row("a whole job's CPU in the worker, by call", "ms", cpu),
         row("the scripted model's own time, left out", "ms", answers),
     ]
 
