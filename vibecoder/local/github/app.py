@@ -20,12 +20,16 @@ from vibecoder.local.github.faults import strike
 from vibecoder.local.github.problems import NotFound
 from vibecoder.local.github.rest import (
     apps,
+    archives,
     call,
     checks,
+    facts,
     gitdata,
     issues,
     pulls,
     repos,
+    reviews,
+    statuses,
     tokens,
     users,
 )
@@ -43,14 +47,18 @@ RESOURCES = (
     gitdata,
     issues,
     pulls,
+    reviews,
     checks,
+    statuses,
+    archives,
+    facts,
 )  # importing them declares routes
 API_ROOT = "/api/v3"
 ADMIN_ROOT = "/_admin"
 # First parts of paths that are the API's when there is no /api/v3 before them.
 API_WORDS = {
     "app", "app-manifests", "applications", "installation", "meta", "orgs", "rate_limit",
-    "repos", "repositories", "search", "user", "users", "zen", "api", "graphql",
+    "repos", "repositories", "search", "user", "users", "zen", "api", "graphql", "_codeload",
 }  # fmt: skip
 
 
@@ -61,11 +69,19 @@ def _endpoint(world: World, rule: call.Rule) -> Callable[[Request], Awaitable[Re
     return endpoint
 
 
+def _breadth(path: str) -> list[int]:
+    """Orders routes by how much they match, part by part, so that the first match is the best:
+    /issues/comments before /issues/{number}, /commits/{ref:path}/pulls before /commits/{ref:path}.
+    """
+    parts = path.split("/")
+    return [(2 if ":path}" in part else 1) if "{" in part else 0 for part in parts] + [3]
+
+
 def _rest(world: World) -> Starlette:
     async def missing(request: Request, error: Exception) -> Response:
         return call.dress(request, call.refusal(NotFound()))
 
-    ordered = sorted(call.RULES, key=lambda rule: rule.path.endswith(":path}"))
+    ordered = sorted(call.RULES, key=lambda rule: _breadth(rule.path))
     routes = [Route(rule.path, _endpoint(world, rule), methods=[rule.method]) for rule in ordered]
     return Starlette(routes=routes, exception_handlers={404: missing, 405: missing})
 

@@ -30,7 +30,7 @@ from vibecoder.local.github.records import (
     stamp,
 )
 from vibecoder.local.github.shapes import accounts, repositories
-from vibecoder.local.github.shapes.site import Site, node, site_of
+from vibecoder.local.github.shapes.site import node, site_of
 
 if TYPE_CHECKING:
     from vibecoder.local.github.world import World
@@ -45,6 +45,7 @@ NEEDS = {
     "issues": "issues:read",
     "label": "issues:read",
     "pull_request": "pull_requests:read",
+    "pull_request_review": "pull_requests:read",
     "pull_request_review_comment": "pull_requests:read",
     "check_run": "checks:read",
     "check_suite": "checks:read",
@@ -86,31 +87,13 @@ def fire(
         payload |= fields
         payload["repository"] = repositories.repository(site, repository)
         if repository.owner.type == "Organization":
-            payload["organization"] = _organization(site, repository.owner)
+            payload["organization"] = accounts.organization(site, repository.owner)
         payload["sender"] = accounts.account(site, actor.account)
         payload["installation"] = {
             "id": installation.id,
             "node_id": node("IN", installation.id),
         }
         _post(world, app, event, action, payload, installation.id, repository.id)
-
-
-def _organization(site: Site, owner: Account) -> dict[str, Any]:
-    api = f"{site.api}/orgs/{owner.login}"
-    return {
-        "login": owner.login,
-        "id": owner.id,
-        "node_id": node("O", owner.id),
-        "url": api,
-        "repos_url": f"{api}/repos",
-        "events_url": f"{api}/events",
-        "hooks_url": f"{api}/hooks",
-        "issues_url": f"{api}/issues",
-        "members_url": f"{api}/members{{/member}}",
-        "public_members_url": f"{api}/public_members{{/member}}",
-        "avatar_url": f"{site.html}/avatars/{owner.id}",
-        "description": None,
-    }
 
 
 def installation(world: World, it: Installation, action: str, sender: Account) -> None:

@@ -317,6 +317,13 @@ def make_label(
     description: str | None = None,
 ) -> Label:
     """Raises Invalid where the name is taken, too long, or the color is none."""
+    _check_label(repository, name, color)
+    label = Label(world.next_id(), name, color.lower(), description)
+    repository.labels[name.lower()] = label
+    return label
+
+
+def _check_label(repository: Repository, name: str, color: str) -> None:
     if name.lower() in repository.labels:
         raise Invalid.field("Label", "name", "already_exists")
     if len(name) > 50:
@@ -325,9 +332,18 @@ def make_label(
         )
     if not re.fullmatch(r"[0-9A-Fa-f]{6}", color):
         raise Invalid.field("Label", "color", "invalid")
-    label = Label(world.next_id(), name, color.lower(), description)
-    repository.labels[name.lower()] = label
-    return label
+
+
+def edit_label(
+    repository: Repository, label: Label, *, name: str, color: str, description: str | None
+) -> None:
+    """Renames or repaints a label wherever it is used. Raises Invalid like make_label."""
+    del repository.labels[label.name.lower()]
+    try:
+        _check_label(repository, name, color)
+        label.name, label.color, label.description = name, color.lower(), description
+    finally:
+        repository.labels[label.name.lower()] = label
 
 
 def set_labels(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vibecoder.local.github import bare, hooks, issues
 from vibecoder.local.github.problems import Forbidden, Invalid, NotFound
@@ -12,16 +12,23 @@ from vibecoder.local.github.records import (
     Issue,
     Pull,
     Repository,
+    Review,
     ReviewComment,
     now,
 )
 from vibecoder.local.github.shapes import pulls as shapes
+from vibecoder.local.github.shapes.accounts import account
 from vibecoder.local.github.shapes.site import site_of
 
 if TYPE_CHECKING:
     from vibecoder.local.github.world import World
 
 BODY = 65_536  # code points
+EVENTS: dict[str, Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED"]] = {
+    "APPROVE": "APPROVED",
+    "REQUEST_CHANGES": "CHANGES_REQUESTED",
+    "COMMENT": "COMMENTED",
+}  # what a reviewer does, and what the review is then
 
 
 def find(repository: Repository, number: int) -> tuple[Issue, Pull]:
@@ -204,7 +211,61 @@ def _merged_by_push(
     issues.fire(world, repository, actor, issue, "closed")
 
 
-# Comments on the diff.
+# Reviews and comments on the diff.
+
+
+def review(
+    world: World, repository: Repository, actor: Actor, issue: Issue, *, event: str, body: str
+) -> Review:
+    """Submits a review. Raises Invalid where people judge their own work."""
+    if issue.pull is None:
+        raise NotFound
+    if event not in EVENTS:
+        raise Invalid.because("PullRequestReview", f"Variable $event was provided {event!r}")
+    if event != "COMMENT" and actor.account is issue.author:
+        verb = "approve" if event == "APPROVE" else "request changes on"
+        raise Invalid(f"Review Can not {verb} your own pull request")
+    made = Review(
+        world.next_id(), actor.account, body, EVENTS[event], issue.pull.head_sha, actor.app
+    )
+    issue.pull.reviews[made.id] = made
+    if actor.account in issue.pull.reviewers:
+        issue.pull.reviewers.remove(actor.account)
+    issue.updated_at = now()
+    words = {"APPROVE": "approved", "REQUEST_CHANGES": "asked for changes", "COMMENT": "reviewed"}
+    issue.changes.append(Change(now(), actor.account, words[event]))
+    name = issues.name_of(repository, issue)
+    world.record(actor, "review.create", name, {"review": made.id, "state": made.state})
+    site = site_of(world)
+    shaped = shapes.review(site, repository, issue, made)
+    fields = {
+        "review": {**shaped, "state": made.state.lower()},
+        "pull_request": shapes.simple_pull(site, repository, issue),
+    }
+    hooks.fire(world, repository, actor, "pull_request_review", "submitted", fields)
+    return made
+
+
+def ask(
+    world: World, repository: Repository, actor: Actor, issue: Issue, logins: list[Any]
+) -> None:
+    """Asks people for a review. Raises Invalid for those who cannot give one."""
+    if issue.pull is None:
+        raise NotFound
+    for login in logins:
+        who = world.accounts.get(str(login).lower())
+        if who is None or not issues.assignable(world, repository, who):
+            raise Invalid(
+                "Reviews may only be requested from collaborators. One or more of the users or "
+                f"teams you specified is not a collaborator of the {repository.full_name} "
+                "repository."
+            )
+        if who is issue.author:
+            raise Invalid("Review cannot be requested from pull request author.")
+        if who not in issue.pull.reviewers:
+            issue.pull.reviewers.append(who)
+            shaped = {"requested_reviewer": account(site_of(world), who)}
+            issues.fire(world, repository, actor, issue, "review_requested", shaped)
 
 
 def review_comment(

@@ -154,6 +154,32 @@ class ReviewComment:
 
 
 @dataclass(slots=True)
+class Review:
+    """A review of a pull request."""
+
+    id: int
+    author: Account
+    body: str
+    state: Literal["APPROVED", "CHANGES_REQUESTED", "COMMENTED", "DISMISSED", "PENDING"]
+    commit_id: str
+    via: App | None = None
+    submitted_at: datetime = field(default_factory=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A commit status, the older sibling of check runs."""
+
+    id: int
+    context: str
+    state: str  # error, failure, pending, success
+    description: str | None
+    target_url: str | None
+    creator: Account
+    created_at: datetime = field(default_factory=now)
+
+
+@dataclass(slots=True)
 class Pull:
     """What an issue has on top when it is a pull request."""
 
@@ -168,6 +194,8 @@ class Pull:
     merge_commit_sha: str | None = None
     maintainer_can_modify: bool = False
     review_comments: dict[int, ReviewComment] = field(default_factory=dict)
+    reviews: dict[int, Review] = field(default_factory=dict)
+    reviewers: list[Account] = field(default_factory=list)  # asked for a review
 
 
 @dataclass(slots=True)
@@ -250,6 +278,7 @@ class Repository:
     labels: dict[str, Label] = field(default_factory=dict)  # by lower-case name
     issues: dict[int, Issue] = field(default_factory=dict)  # by number
     suites: dict[int, CheckSuite] = field(default_factory=dict)
+    statuses: dict[str, list[Status]] = field(default_factory=dict)  # by commit, oldest first
     protected: set[str] = field(default_factory=set)  # names of branches
     archived: bool = False
     created_at: datetime = field(default_factory=now)

@@ -117,18 +117,3 @@ def rerequest_suite(call: Call) -> Answer:
         raise Forbidden
     checks.rerequest_suite(call.world, call.repo, call.actor, suite)
     return Answer({}, 201)
-
-
-@route("GET", REPO + "/commits/{ref:path}/status", needs="statuses:read|contents:read")
-def combined_status(call: Call) -> Json:
-    """The older commit statuses, of which this world has none."""
-    sha = commit_of(call, call.params["ref"])
-    api = f"{call.site.api}/repos/{call.repo.full_name}"
-    return {
-        "state": "pending",
-        "statuses": [],
-        "sha": sha,
-        "total_count": 0,
-        "commit_url": f"{api}/commits/{sha}",
-        "url": f"{api}/commits/{sha}/status",
-    }

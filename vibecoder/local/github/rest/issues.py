@@ -4,7 +4,7 @@ from datetime import datetime
 
 from vibecoder.local.github import auth, issues
 from vibecoder.local.github.problems import Forbidden, Invalid, NotFound
-from vibecoder.local.github.records import Account, Comment, Issue, Reaction
+from vibecoder.local.github.records import Account, Comment, Issue, Label, Reaction
 from vibecoder.local.github.rest.call import Answer, Call, route
 from vibecoder.local.github.shapes import accounts, threads
 from vibecoder.local.github.shapes.site import Json
@@ -264,19 +264,35 @@ def create_label(call: Call) -> Answer:
     return Answer(threads.label(call.site, call.repo, made), 201)
 
 
-@route("GET", REPO + "/labels/{name}", needs=READ)
-def get_label(call: Call) -> Json:
+def _label(call: Call) -> Label:
     found = call.repo.labels.get(call.params["name"].lower())
     if found is None:
         raise NotFound
-    return threads.label(call.site, call.repo, found)
+    return found
 
 
-@route("DELETE", REPO + "/labels/{name}", needs=WRITE)
+@route("GET", REPO + "/labels/{name:path}", needs=READ)
+def get_label(call: Call) -> Json:
+    return threads.label(call.site, call.repo, _label(call))
+
+
+@route("PATCH", REPO + "/labels/{name:path}", needs=WRITE)
+def edit_label(call: Call) -> Json:
+    label = _label(call)
+    issues.edit_label(
+        call.repo,
+        label,
+        name=call.text("new_name") or call.text("name") or label.name,
+        color=call.text("color") or label.color,
+        description=call.text("description", label.description),
+    )
+    return threads.label(call.site, call.repo, label)
+
+
+@route("DELETE", REPO + "/labels/{name:path}", needs=WRITE)
 def delete_label(call: Call) -> Answer:
-    found = call.repo.labels.pop(call.params["name"].lower(), None)
-    if found is None:
-        raise NotFound
+    found = _label(call)
+    del call.repo.labels[found.name.lower()]
     for issue in call.repo.issues.values():
         if found in issue.labels:
             issue.labels.remove(found)
@@ -318,7 +334,7 @@ def clear_labels(call: Call) -> Answer:
     return Answer(status=204)
 
 
-@route("DELETE", REPO + "/issues/{number}/labels/{name}", needs=WRITE, role="triage")
+@route("DELETE", REPO + "/issues/{number}/labels/{name:path}", needs=WRITE, role="triage")
 def remove_label(call: Call) -> list[Json]:
     issue = _issue(call)
     issues.remove_label(call.world, call.repo, call.actor, issue, call.params["name"])

@@ -136,18 +136,6 @@ def merge_pull(call: Call) -> Json:
     return {"sha": sha, "merged": True, "message": "Pull Request successfully merged"}
 
 
-@route("GET", REPO + "/pulls/{number}/requested_reviewers", needs=READ)
-def requested_reviewers(call: Call) -> Json:
-    _find(call)
-    return {"users": [], "teams": []}
-
-
-@route("GET", REPO + "/pulls/{number}/reviews", needs=READ)
-def list_reviews(call: Call) -> Answer:
-    _find(call)
-    return Answer([])
-
-
 # Comments on the diff.
 
 

@@ -121,7 +121,7 @@ def get_commit(call: Call) -> Json | Answer:
     return repositories.commit(call.site, call.repo, sha, files=True)
 
 
-@route("GET", "/repos/{owner}/{repo}/commits/{ref}/pulls", needs="pull_requests:read")
+@route("GET", "/repos/{owner}/{repo}/commits/{ref:path}/pulls", needs="pull_requests:read")
 def pulls_of_commit(call: Call) -> Answer:
     sha = commit_of(call, call.params["ref"])
     found = [
@@ -202,17 +202,6 @@ def get_readme(call: Call) -> Json:
             data = bare.blob(call.repo.folder, it.sha)
             return repositories.content(call.site, call.repo, it, ref, at, data)
     raise NotFound
-
-
-@route("GET", "/repos/{owner}/{repo}/tarball", needs="contents:read")
-@route("GET", "/repos/{owner}/{repo}/tarball/{ref:path}", needs="contents:read")
-def tarball(call: Call) -> Answer:
-    """All files of a commit; GitHub answers with a redirect to another host of its own."""
-    sha = commit_of(call, call.params.get("ref") or call.repo.default_branch)
-    name = f"{call.repo.owner.login}-{call.repo.name}-{sha[:7]}"
-    data = bare.git(call.repo.folder, "archive", "--format=tar.gz", f"--prefix={name}/", sha)
-    headers = {"Content-Disposition": f"attachment; filename={name}.tar.gz"}
-    return Answer(data, headers=headers, media="application/x-gzip")
 
 
 @route("PUT", "/repos/{owner}/{repo}/contents/{path:path}", needs="contents:write")

@@ -67,6 +67,25 @@ def private_account(site: Site, who: Account) -> Json:
     }
 
 
+def organization(site: Site, owner: Account) -> Json:
+    """The schema `organization-simple`."""
+    api = f"{site.api}/orgs/{owner.login}"
+    return {
+        "login": owner.login,
+        "id": owner.id,
+        "node_id": node("O", owner.id),
+        "url": api,
+        "repos_url": f"{api}/repos",
+        "events_url": f"{api}/events",
+        "hooks_url": f"{api}/hooks",
+        "issues_url": f"{api}/issues",
+        "members_url": f"{api}/members{{/member}}",
+        "public_members_url": f"{api}/public_members{{/member}}",
+        "avatar_url": f"{site.html}/avatars/{owner.id}",
+        "description": None,
+    }
+
+
 def app(site: Site, it: App) -> Json:
     """The schema `integration`."""
     return {

@@ -1,7 +1,7 @@
 """Pull requests and the comments on their diffs."""
 
 from vibecoder.local.github import bare
-from vibecoder.local.github.records import Issue, Repository, ReviewComment, stamp
+from vibecoder.local.github.records import Issue, Repository, Review, ReviewComment, stamp
 from vibecoder.local.github.shapes import repositories, threads
 from vibecoder.local.github.shapes.accounts import account
 from vibecoder.local.github.shapes.site import Json, Site, node
@@ -59,7 +59,7 @@ def simple_pull(site: Site, repo: Repository, it: Issue) -> Json:
         "merge_commit_sha": pull.merge_commit_sha,
         "assignee": account(site, it.assignees[0]) if it.assignees else None,
         "assignees": [account(site, who) for who in it.assignees],
-        "requested_reviewers": [],
+        "requested_reviewers": [account(site, who) for who in pull.reviewers],
         "requested_teams": [],
         "labels": [threads.label(site, repo, one) for one in it.labels],
         "milestone": None,
@@ -106,6 +106,25 @@ def pull(site: Site, repo: Repository, it: Issue) -> Json:
         "additions": sum(change.additions for change in changed),
         "deletions": sum(change.deletions for change in changed),
         "changed_files": len(changed),
+    }
+
+
+def review(site: Site, repo: Repository, issue: Issue, it: Review) -> Json:
+    """The schema `pull-request-review`."""
+    page = f"{repositories.html_url(site, repo)}/pull/{issue.number}#pullrequestreview-{it.id}"
+    pull_url = f"{repositories.api_url(site, repo)}/pulls/{issue.number}"
+    return {
+        "id": it.id,
+        "node_id": node("PRR", it.id),
+        "user": account(site, it.author),
+        "body": it.body,
+        "state": it.state,
+        "html_url": page,
+        "pull_request_url": pull_url,
+        "author_association": threads.association(site, repo, it.author),
+        "_links": {"html": {"href": page}, "pull_request": {"href": pull_url}},
+        "submitted_at": stamp(it.submitted_at),
+        "commit_id": it.commit_id,
     }
 
 
