@@ -1,0 +1,133 @@
+"""Injures the running service and proves that nothing is lost and nothing happens twice.
+
+    python -m tests.faults short                               what CI runs, within five minutes
+    python -m tests.faults points [--only "first push:kill"]   each injury at each named point
+    python -m tests.faults random [--seed 7] [--runs 200]      several requests, injuries at random
+
+`--timers default` takes the product's own leases and sweeps, `short` (the default) shorter ones.
+Exits with 1 where an invariant did not hold; each failure prints what makes the same run again, and
+leaves logs and a list of all requests in .vibecoder/faults.
+"""
+
+import argparse
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from tests.faults import chaos, named
+from tests.faults.ground import Ground, ground
+from tests.faults.named import Outcome
+from tests.faults.points import INJURIES, POINTS, Point
+from tests.faults.processes import DEFAULT, SHORT, Timers
+from tests.faults.table import table
+
+STATE = Path(".vibecoder")
+Run = Callable[[Ground], Awaitable[Outcome]]
+WORKERS = {"points": 2, "random": 3, "short": 2}
+
+
+def say(words: str) -> None:
+    sys.stdout.write(words + "\n")
+    sys.stdout.flush()
+
+
+async def perform(runs: Iterable[tuple[str, Run]], timers: Timers, workers: int) -> list[Outcome]:
+    """One run after the other; after a failure the next begins in a world of its own."""
+    outcomes: list[Outcome] = []
+    stack = AsyncExitStack()
+    here: Ground | None = None
+    try:
+        for title, run in runs:
+            if here is None:
+                cache = (STATE / "cache").resolve()
+                here = await stack.enter_async_context(ground(cache, timers, workers))
+            began = time.monotonic()
+            outcome = await run(here)
+            outcomes.append(outcome)
+            took = time.monotonic() - began
+            say(f"{'FAILED' if outcome.faults else 'ok':6} {title} ({took:.1f} s)")
+            for fault in outcome.faults:
+                say(f"       {fault}")
+            if outcome.faults:
+                evidence = STATE / "faults" / re.sub(r"[^a-z0-9]+", "-", title.lower())
+                here.keep_evidence(evidence)
+                say(f"       logs: {evidence}")
+                say(f"       again: python -m tests.faults {outcome.again}")
+            if any(fault.kind != "left" for fault in outcome.faults):
+                await stack.aclose()
+                here = None
+    finally:
+        await stack.aclose()
+    return outcomes
+
+
+def points(only: str, timers: Timers) -> list[tuple[str, Run]]:
+    """Every injury at every point whose "point:injury" holds the words."""
+    return [
+        _at(point, injury, timers)
+        for point in POINTS
+        for injury in INJURIES
+        if only in f"{point.name}:{injury}"
+    ]
+
+
+def at_random(first: int, runs: int, workers: int, timers: Timers) -> list[tuple[str, Run]]:
+    found: list[tuple[str, Run]] = []
+    for seed in range(first, first + runs):
+        more = f"--workers {workers} --timers {timers.name}"
+        again = f"random --seed {seed} --runs 1 {more}"
+        found.append((f"seed {seed}", partial(chaos.run, seed=seed, again=again)))
+    return found
+
+
+def short(timers: Timers) -> list[tuple[str, Run]]:
+    """Another injury at each second point, and some at random."""
+    kinds = list(INJURIES)
+    some = [_at(p, kinds[n % len(kinds)], timers) for n, p in enumerate(POINTS[::2])]
+    return some + at_random(1, 5, WORKERS["short"], timers)
+
+
+def _at(point: Point, injury: str, timers: Timers) -> tuple[str, Run]:
+    title = f"{point.name}:{injury}"
+    again = f'points --timers {timers.name} --only "{title}"'
+    return title, partial(named.run, point=point, injury=injury, again=again)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults")
+    parser.add_argument("mode", choices=("short", "points", "random"))
+    parser.add_argument("--only", default="", help='such as "first push:kill"')
+    parser.add_argument("--seed", type=int, default=1, help="of the first random run")
+    parser.add_argument("--runs", type=int, default=20, help="how many random runs")
+    parser.add_argument("--timers", choices=("short", "default"), default="short")
+    parser.add_argument("--workers", type=int)
+    asked = parser.parse_args()
+    timers = {"short": SHORT, "default": DEFAULT}[asked.timers]
+    workers = asked.workers or WORKERS[asked.mode]
+    match asked.mode:
+        case "short":
+            runs = short(timers)
+        case "points":
+            runs = points(asked.only, timers)
+        case _:
+            runs = at_random(asked.seed, asked.runs, workers, timers)
+    began = time.monotonic()
+    outcomes = asyncio.run(perform(runs, timers, workers))
+    failed = [outcome for outcome in outcomes if outcome.faults]
+    say(f"\n{table(outcomes)}\n")
+    requests = sum(outcome.requests for outcome in outcomes)
+    minutes = (time.monotonic() - began) / 60
+    say(
+        f"{len(outcomes)} runs, {requests} requests, {len(failed)} runs failed; "
+        f"timers: {timers.name}; {minutes:.0f} minutes"
+    )
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

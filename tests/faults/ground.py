@@ -1,0 +1,211 @@
+"""Where a run takes place: the loopback world in this process, the service in its own."""
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from secrets import token_hex
+
+from e2b import AsyncSandbox
+
+from jobs.queue.store import Store, connect, job_id_of
+from tests.faults.gate import Gate
+from tests.faults.processes import Processes, Timers
+from tests.faults.script import steps
+from tests.faults.traps import Knock, Moment, Traps
+from tests.faults.wire import Wire
+from vibecoder.local import redis
+from vibecoder.local.github import issues
+from vibecoder.local.github.app import app as github_app
+from vibecoder.local.github.records import Actor, Delivery, Issue, Repository, stamp
+from vibecoder.local.github.world import World
+from vibecoder.local.model.app import app as model_app
+from vibecoder.local.model.script import Stage
+from vibecoder.local.sandbox.app import app as sandbox_app
+from vibecoder.local.sandbox.toolchain import prepare
+from vibecoder.local.serve import free_port, serve
+from vibecoder.local.stand_ins import isolate
+
+PERSON = "maya"
+STEPS = 3
+
+
+class Server:
+    """Redis as a process of its own, which may be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        # From the main thread: it dies with the thread that started it.
+        self.running = redis.start(self.folder, die_with_parent=True)
+        self.up = True
+        self.socket = self.folder.resolve() / "redis.sock"
+
+    def kill(self) -> None:
+        self.up = False
+        os.kill(self.running.pid, signal.SIGKILL)
+        os.waitpid(self.running.pid, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request of a person: a comment that starts a job."""
+
+    repository: Repository
+    issue: Issue
+    comment_id: int
+    key: str
+    at: float
+
+    @property
+    def job_id(self) -> str:
+        return job_id_of(self.key)
+
+    def __str__(self) -> str:
+        return f"{self.repository.full_name}#{self.issue.number} ({self.job_id})"
+
+
+@dataclass
+class Ground:
+    """The stand-ins, Redis and the service, all running."""
+
+    folder: Path
+    world: World
+    stage: Stage
+    server: Server
+    store: Store
+    traps: Traps
+    gate: Gate  # GitHub's
+    processes: Processes
+    sandbox: dict[str, str]
+    timers: Timers
+    knocks: deque[str]  # every request of the service, for whoever looks into a failure
+    _numbers: int = field(default=0)
+
+    def ask(self) -> Asked:
+        """A new repository with an issue, and the comment on it."""
+        self._numbers += 1
+        # An owner each: installations are paced and limited apart.
+        name = f"acme{self._numbers}/parts"
+        repository = self.world.add_repository(name, {"README.md": b"# Parts\n"})
+        issue = self.world.add_issue(name, "Parts are missing", "Please write them.", by=PERSON)
+        actor = Actor(self.world.account(PERSON))
+        at = time.time()
+        made = issues.comment(self.world, repository, actor, issue, "/vibecode write all parts")
+        return Asked(repository, issue, made.id, f"comment:{made.id}:{stamp(made.created_at)}", at)
+
+    def deliveries_of(self, asked: Asked) -> list[Delivery]:
+        """Every attempt to tell the service of the comment."""
+        return [
+            each
+            for each in self.world.deliveries.values()
+            if each.event == "issue_comment"
+            and each.action == "created"
+            and each.payload["comment"]["id"] == asked.comment_id
+        ]
+
+    def acknowledged(self, asked: Asked) -> bool:
+        return any(200 <= each.status_code < 300 for each in self.deliveries_of(asked))
+
+    def deliver_twin(self, asked: Asked) -> None:
+        """The same comment under another GUID, as a repository's own hook would send it."""
+        if first := next(iter(self.deliveries_of(asked)), None):
+            twin = replace(first, id=self.world.next_id(), guid=str(uuid.uuid4()))
+            self.world.courier.post(twin)
+
+    async def sandboxes(self) -> list[str]:
+        """The ids of the sandboxes that live now."""
+        pages = AsyncSandbox.list(**self.sandbox)  # type: ignore[arg-type]
+        found: list[str] = []
+        while pages.has_next:
+            found += [info.sandbox_id for info in await pages.next_items()]
+        return found
+
+    def keep_evidence(self, to: Path) -> None:
+        """Saves what the processes logged and asked for, which is deleted with the run."""
+        to.mkdir(parents=True, exist_ok=True)
+        for log in self.folder.glob("*.log"):
+            (to / log.name).write_bytes(log.read_bytes())
+        (to / "requests.txt").write_text("\n".join(self.knocks), errors="replace")
+        (to / "effects.txt").write_text("\n".join(map(str, self.world.effects)))
+
+    async def kill_sandbox(self, sandbox_id: str) -> None:
+        await AsyncSandbox.kill(sandbox_id, **self.sandbox)  # type: ignore[call-overload]
+
+
+@asynccontextmanager
+async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Ground]:
+    """Everything, running, in a folder that is deleted at the end. `cache` keeps the toolchain."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vcf")))
+        knocks: deque[str] = deque(maxlen=20_000)
+        traps = Traps(watch=lambda knock, moment: knocks.append(_line(knock, moment)))
+        server = Server(folder / "redis")
+        stack.callback(lambda: server.running.stop())
+        world = World(folder / "github")
+        gate = Gate(github_app(world), "github", traps)
+        world.base_url = github = await stack.enter_async_context(serve(gate))
+        model_key = f"sk-ant-local-{token_hex(20)}"
+        stage = Stage({model_key})
+        stage.play(steps(STEPS))
+        model = await stack.enter_async_context(serve(Gate(model_app(stage), "model", traps)))
+        sandbox_key = f"e2b_{token_hex(20)}"
+        boxes = sandbox_app(
+            folder / "boxes",
+            api_key=sandbox_key,
+            toolchain=await asyncio.to_thread(prepare, cache / "toolchain", []),
+            isolation=await asyncio.to_thread(isolate),
+        )
+        sandbox = await stack.enter_async_context(serve(Gate(boxes, "sandbox", traps)))
+        store = Store(connect(server.running.url))
+        stack.push_async_callback(store.close)
+        names = ["web", *(f"worker-{n}" for n in range(1, workers + 1))]
+        environment = {
+            "GITHUB_APP_ID": str(world.app_id),
+            "GITHUB_CLIENT_ID": world.client_id,
+            "GITHUB_CLIENT_SECRET": world.client_secret,
+            "GITHUB_PRIVATE_KEY": world.private_key,
+            "GITHUB_WEBHOOK_SECRET": world.webhook_secret,
+            "GITHUB_API_URL": f"{github}/api/v3",
+            "GITHUB_URL": github,
+            "ANTHROPIC_API_KEY": model_key,
+            "ANTHROPIC_BASE_URL": model,
+            "E2B_API_KEY": sandbox_key,
+            "E2B_API_URL": sandbox,
+            "E2B_SANDBOX_URL": sandbox,
+        }
+        port = free_port()
+        wires = {name: Wire(name, server.socket, traps) for name in names}
+        processes = Processes(folder, environment, port, wires, timers)
+        await stack.enter_async_context(processes)
+        world.hook_url = f"{processes.url}/webhook"
+        reach = {"api_key": sandbox_key, "api_url": sandbox, "sandbox_url": sandbox}
+        yield Ground(
+            folder, world, stage, server, store, traps, gate, processes, reach, timers, knocks
+        )
+
+
+def _line(knock: Knock, moment: Moment) -> str:
+    words = " ".join(knock.path.split())[:300]
+    return (
+        f"{time.time():.3f} {moment:6} {knock.process or '?'} {knock.place} {knock.method} {words}"
+    )
+
+
+async def until(true: Callable[[], Awaitable[object]], seconds: float, every: float = 0.05) -> bool:
+    """Whether it became true in time. What is waited for happens in other processes."""
+    ends = time.monotonic() + seconds
+    while not await true():
+        if time.monotonic() > ends:
+            return False
+        await asyncio.sleep(every)
+    return True

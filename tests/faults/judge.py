@@ -1,0 +1,236 @@
+"""What must be true when everything is over, whatever died on the way.
+
+Judged on the loopback GitHub's state and log of effects, on the store and on the list of sandboxes;
+never on what the service says of itself.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from jobs.events import Claimed, Finished, JobEvent, StepCommitted
+from jobs.forge import render
+from jobs.job import Job, fold
+from jobs.queue.store import Store
+from tests.faults.ground import STEPS, Asked, Ground
+from tests.faults.script import content_of, file_of
+from vibecoder.local.github import bare
+
+# lost: no end, work that is gone; doubled: there twice; stale: an old owner's word stands; left:
+# something that nobody needs any more; failed: an end, but not a good one
+Kind = Literal["lost", "doubled", "stale", "left", "failed"]
+_TRAILER = re.compile(rf"^Vibecode-Step: (\d+)/{STEPS}\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is not as it must be."""
+
+    kind: Kind
+    about: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.about}: {self.words}"
+
+
+async def judge(ground: Ground, asked: list[Asked]) -> list[Fault]:
+    """Everything that is wrong with these requests, and with what is left over."""
+    faults: list[Fault] = []
+    for each in asked:
+        faults += await _judge_one(ground, each)
+    return faults + await left_over(ground)
+
+
+async def _judge_one(ground: Ground, asked: Asked) -> list[Fault]:
+    found: list[tuple[Kind, str]] = []
+    events = [event for _, event in await ground.store.history(asked.job_id)]
+    if not events:
+        return [Fault("lost", str(asked), "the request was acknowledged, and there is no job")]
+    job = fold(asked.job_id, events)
+    found += _of_record(job, events)
+    found += await _of_other_jobs(ground.store, asked)
+    found += _of_threads(ground, asked, job)
+    found += _of_branch(ground, asked, job)
+    found += _of_pulls(asked, job)
+    found += _of_checks(asked, job)
+    found += _of_owners(ground, asked, events)
+    return [Fault(kind, str(asked), words) for kind, words in found]
+
+
+def _of_record(job: Job, events: list[JobEvent]) -> list[tuple[Kind, str]]:
+    found: list[tuple[Kind, str]] = []
+    ends = [event for event in events if isinstance(event, Finished)]
+    if not ends:
+        found.append(("lost", f"it never ended, and is {job.state}"))
+    elif len(ends) > 1:
+        found.append(("doubled", f"it ended {len(ends)} times"))
+    elif job.state != "succeeded" and not _poisoned(ends[0], events):
+        found.append(("failed", f"it {job.state}: {ends[0].summary}"))
+    numbers = [event.number for event in events if isinstance(event, StepCommitted)]
+    if numbers != list(range(1, len(numbers) + 1)):
+        found.append(("doubled", f"its record has the steps {numbers}"))
+    tokens = [event.token for event in events if isinstance(event, Claimed)]
+    if tokens != sorted(set(tokens)):
+        found.append(("stale", f"its fencing tokens do not grow: {tokens}"))
+    return found
+
+
+def _poisoned(end: Finished, events: list[JobEvent]) -> bool:
+    """Given up because it really lost its worker three times without getting any further."""
+    claims = sum(isinstance(event, Claimed) for event in events)
+    return end.summary.startswith("The worker died three times") and claims >= 3
+
+
+async def _of_other_jobs(store: Store, asked: Asked) -> list[tuple[Kind, str]]:
+    jobs = await store.jobs(repository_ids=[asked.repository.id])
+    others = [job.id for job in jobs if job.id != asked.job_id]
+    return [("doubled", f"the same request made other jobs: {others}")] if others else []
+
+
+def _of_threads(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]]:
+    """One sticky comment a thread, which says what the record says; one receipt."""
+    found: list[tuple[Kind, str]] = []
+    bot = ground.world.app.bot
+    url = ground.processes.url
+    wanted = {asked.issue.number: render.issue_comment(job, url)}
+    if job.pull is not None:
+        wanted[job.pull.number] = render.pull_comment(job, url)
+    for number, thread in asked.repository.issues.items():
+        ours = [each for each in thread.comments.values() if each.author is bot]
+        sticky = [each for each in ours if each.body.startswith(f"<!-- vibecoder:job:{job.id} -->")]
+        if len(sticky) > 1:
+            found.append(("doubled", f"#{number} has {len(sticky)} comments of the job"))
+        elif not sticky and number in wanted:
+            found.append(("lost", f"#{number} has no comment of the job"))
+        elif number in wanted:
+            said = sticky[-1].body.partition("\n")[2]
+            if said != wanted[number]:
+                found.append(("stale", f"#{number} does not say how it is: {_first(said)}"))
+        for other in ours:
+            if other not in sticky:
+                found.append(("doubled", f"#{number} also says: {_first(other.body)}"))
+    comment = asked.issue.comments[asked.comment_id]
+    eyes = [each for each in comment.reactions if each.account is bot]
+    if len(eyes) != 1:
+        found.append(("doubled" if eyes else "lost", f"the comment has {len(eyes)} receipts"))
+    return found
+
+
+def _of_branch(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]]:
+    """One branch, with each step's commit once, in order, and every file as it was written."""
+    found: list[tuple[Kind, str]] = []
+    folder = asked.repository.folder
+    tips = bare.branches(folder)
+    ours = {name: sha for name, sha in tips.items() if name != asked.repository.default_branch}
+    if not ours:
+        return [("lost", "there is no branch")] if job.state == "succeeded" else []
+    if len(ours) > 1:
+        found.append(("doubled", f"there are {len(ours)} branches: {sorted(ours)}"))
+    head = ours.get(job.branch)
+    if head is None:
+        return [*found, ("lost", f"the branch {job.branch} is gone")]
+    base = tips[asked.repository.default_branch]
+    shas = bare.history(folder, head, without=base, oldest_first=True)
+    messages = [bare.commit(folder, sha).message for sha in shas]
+    numbers = [int(n) for message in messages for n in _TRAILER.findall(message)]
+    wanted = list(range(1, STEPS + 1))
+    if (job.state == "succeeded" and numbers != wanted) or numbers != wanted[: len(shas)]:
+        kind: Kind = "doubled" if len(numbers) > len(set(numbers)) else "lost"
+        found.append((kind, f"its {len(shas)} commits are the steps {numbers}"))
+    if list(shas) != [commit.sha for commit in job.commits]:
+        found.append(("stale", "the record's commits are not the branch's"))
+    if job.state == "succeeded":
+        for number in wanted:
+            data = bare.git(folder, "show", f"{head}:{file_of(number)}")
+            if data != content_of(number).encode():
+                found.append(("lost", f"{file_of(number)} is not as it was written"))
+        trail = bare.git(folder, "show", f"{head}:trail.txt").split()
+        if trail != [str(number).encode() for number in wanted]:
+            found.append(("doubled", f"the commands left the trail {trail}"))
+    return found
+
+
+def _of_pulls(asked: Asked, job: Job) -> list[tuple[Kind, str]]:
+    found: list[tuple[Kind, str]] = []
+    pulls = [each for each in asked.repository.issues.values() if each.pull is not None]
+    if len(pulls) > 1:
+        found.append(("doubled", f"there are {len(pulls)} pull requests"))
+    elif not pulls:
+        return [("lost", "there is no pull request")] if job.commits else []
+    pull = pulls[0]
+    if pull.state != "open" or not pull.pull or not pull.pull.draft:
+        found.append(("stale", f"its pull request is {pull.state}, and no draft"))
+    if job.pull is None or job.pull.number != pull.number:
+        found.append(("lost", f"its record does not know of the pull request #{pull.number}"))
+    elif pull.body != render.pull_body(job):
+        found.append(("stale", f"#{pull.number}'s body does not say how it is"))
+    return found
+
+
+def _of_checks(asked: Asked, job: Job) -> list[tuple[Kind, str]]:
+    """One run of each name a head; all of them over, the last with the job's conclusion."""
+    found: list[tuple[Kind, str]] = []
+    for suite in asked.repository.suites.values():
+        names = Counter(run.name for run in suite.runs.values())
+        short = suite.head_sha[:8]
+        found += [
+            ("doubled", f"{short} has {count} check runs named {name}")
+            for name, count in names.items()
+            if count > 1
+        ]
+        found += [
+            ("stale", f"the check run {run.name} of {short} is {run.status} for ever")
+            for run in suite.runs.values()
+            if job.ended and run.status != "completed"
+        ]
+        wanted = render.check(job).title
+        if job.commits and suite.head_sha == job.head_sha:
+            if not suite.runs:
+                found.append(("lost", f"{short}, the last commit, has no check run"))
+            found += [
+                ("stale", f"the check run of {short} says {run.conclusion}: {run.title}")
+                for run in suite.runs.values()
+                if run.name == "vibecode" and run.title != wanted
+            ]
+    return found
+
+
+def _of_owners(ground: Ground, asked: Asked, events: list[JobEvent]) -> list[tuple[Kind, str]]:
+    """No push by a worker after another, who owned the job later, has pushed."""
+    order: dict[str, int] = {}  # a process to the last of its claims
+    for at, claim in enumerate(event for event in events if isinstance(event, Claimed)):
+        owner = ground.processes.of_pid(int(claim.worker.split("-")[-2]))
+        if owner is not None:
+            order[owner.name] = at
+    tokens = {token.id: text for text, token in ground.world.tokens.items()}
+    latest, found = -1, []
+    for effect in ground.world.effects:
+        if effect.verb != "push" or not effect.target.startswith(asked.repository.full_name + "@"):
+            continue
+        process = ground.gate.holders.get(tokens.get(effect.token_id or 0, ""), "")
+        if order.get(process, latest) < latest:
+            found.append(("stale", f"{process} pushed after its successor had"))
+        latest = max(latest, order.get(process, latest))
+    return [("stale", words) for _, words in found]
+
+
+async def left_over(ground: Ground) -> list[Fault]:
+    """Queue entries, locks, sandboxes, clones that nobody needs any more."""
+    store = ground.store
+    left: list[str] = []
+    for pattern in ("arq:in-progress:*", "arq:job:*", "vc:running:*"):
+        left += [key.decode() async for key in store.redis.scan_iter(match=pattern)]
+    for queue in ("arq:queue", "vc:active", "vc:commands", "vc:deliveries"):
+        if count := await store.redis.zcard(queue):
+            left.append(f"{count} in {queue}")
+    left += [f"the sandbox {name}" for name in await ground.sandboxes()]
+    for process in ground.processes.workers:
+        clones = ground.folder / process.name / "clones"
+        left += [f"{process.name}'s clone {each.name}" for each in clones.glob("*")]
+    return [Fault("left", "everything is over", words) for words in left]
+
+
+def _first(text: str) -> str:
+    return text.strip().partition("\n")[0][:100]
