@@ -136,3 +136,13 @@ async def test_facts_that_clients_like_to_show(api: Any) -> None:
     assert (await api("GET", "/orgs/acme")).json()["login"] == "acme"
     assert (await api("GET", "/orgs/maya")).status_code == 404
     assert (await api("GET", "/user/emails")).json()[0]["primary"] is True
+
+
+async def test_media_types_render_what_people_wrote(api: Any) -> None:
+    await api("POST", f"{REPO}/issues", json={"title": "One", "body": "**bold**"})
+    path = f"{REPO}/issues/1"
+    full = (await api("GET", path, Accept="application/vnd.github.v3.full+json")).json()
+    assert full["body"] == full["body_text"] == "**bold**"
+    assert "<strong>bold</strong>" in full["body_html"]
+    html = (await api("GET", path, Accept="application/vnd.github.html+json")).json()
+    assert "body" not in html and "body_text" not in html

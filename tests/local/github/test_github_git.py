@@ -76,6 +76,19 @@ async def test_clone_gives_the_exact_bytes_and_modes(world: World, tmp_path: Pat
     assert str((copy / "link").readlink()) == "README.md"
 
 
+async def test_anybody_clones_what_is_public(world: World, tmp_path: Path) -> None:
+    copy = await cloned(world, tmp_path, "")
+    assert (copy / "README.md").read_bytes() == b"# Widgets\n"
+
+
+async def test_credentials_may_come_in_the_address(world: World, tmp_path: Path) -> None:
+    """git asks without them first, which must not break off."""
+    address = urlsplit(world.base_url)
+    source = f"http://x-access-token:{app_token(world)}@{address.netloc}/{REPOSITORY}.git"
+    assert (await git(tmp_path, "clone", source, "copy"))[0] == 0
+    assert (await git(tmp_path / "copy", "push", "origin", "HEAD:refs/heads/two"))[0] == 0
+
+
 async def test_shallow_clone_push_and_pull_request_follow(world: World, tmp_path: Path) -> None:
     token = app_token(world)
     copy = await cloned(world, tmp_path, token, "--depth", "1")

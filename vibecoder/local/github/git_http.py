@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 from vibecoder.local.github import auth, bare, refs, report
 from vibecoder.local.github.problems import Forbidden, NotFound, Problem, Unauthorized
-from vibecoder.local.github.records import Actor, Repository
+from vibecoder.local.github.records import Repository
 from vibecoder.local.github.world import World
 
 Scope = MutableMapping[str, Any]
@@ -201,10 +201,10 @@ class GitHttp:
 
     def _tell(self, repository: Repository, who: auth.Credential, moved: list[str]) -> None:
         """Fires the events of the refs that a push moved, given as "old new ref"."""
-        actor: Actor = who.actor()
         for line in moved:
             old, new, ref = line.split(" ", 2)
-            refs.moved(self._world, repository, actor, ref, old, new)
+            # Only here: who reads a public repository may be nobody.
+            refs.moved(self._world, repository, who.actor(), ref, old, new)
 
 
 class Exchange:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vibecoder.local.github import auth
+from vibecoder.local.github import auth, markdown
 from vibecoder.local.github.problems import (
     Forbidden,
     Invalid,
@@ -218,12 +219,37 @@ async def respond(world: World, rule: Rule, request: Request) -> Response:
         _admit(call, rule)
         result = rule.handler(call)
         answer = result if isinstance(result, Answer) else Answer(result)
+        wanted = re.search(
+            r"github(?:\.v3)?\.(full|html|text)\b", call.request.headers.get("accept", "")
+        )
+        if wanted is not None and answer.media.startswith("application/json"):
+            root = f"/{call.repo.full_name}" if call._repo else ""
+            answer.body = _rendered(answer.body, wanted[1], root)
         if rule.needs:
             accepted = rule.needs.replace(":", "=").replace("|", "; ")
             answer.headers.setdefault("X-Accepted-GitHub-Permissions", accepted)
     except Problem as problem:
         answer = refusal(problem)
     return dress(request, answer, limits)
+
+
+def _rendered(answer: Any, form: str, root: str) -> Any:
+    """What people wrote, as the media types full, html and text give it besides or instead.
+
+    Source: docs.github.com, "Media types". The text is the Markdown itself, which is near enough.
+    """
+    if isinstance(answer, list):
+        return [_rendered(item, form, root) for item in answer]
+    if not isinstance(answer, dict):
+        return answer
+    made = {key: _rendered(value, form, root) for key, value in answer.items()}
+    if "body" in made and "html_url" in made:
+        body = made["body"] if form == "full" else made.pop("body")
+        if form != "html":
+            made["body_text"] = body or ""
+        if form != "text":
+            made["body_html"] = markdown.render(body, root)
+    return made
 
 
 def refusal(problem: Problem) -> Answer:
