@@ -12,6 +12,7 @@ leaves logs and a list of all requests in .vibecoder/faults.
 import argparse
 import asyncio
 import re
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -41,6 +42,9 @@ async def perform(runs: Iterable[tuple[str, Run]], timers: Timers, workers: int)
     outcomes: list[Outcome] = []
     stack = AsyncExitStack()
     here: Ground | None = None
+    if (task := asyncio.current_task()) is not None:
+        # As Ctrl-C does: what was started is ended.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         for title, run in runs:
             if here is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from jobs.events import Claimed, Finished, JobEvent
+from jobs.queue.errors import StoreUnreachable
 from tests.faults.ground import Asked, Ground
 from tests.faults.named import Outcome, over
 from tests.faults.processes import Process
@@ -37,7 +38,7 @@ async def run(ground: Ground, seed: int, again: str) -> Outcome:
     random = Random(seed)
     lease = ground.timers.lease
     calm = 4.0 + 2 * lease  # seconds over which requests and injuries are spread
-    starts = sorted(random.uniform(0, calm / 2) for _ in range(random.randint(2, 6)))
+    starts = sorted(random.uniform(0, calm / 2) for _ in range(random.randint(3, 6)))
     starts[0] = 0.0
     injuries = [
         Injury(
@@ -46,7 +47,7 @@ async def run(ground: Ground, seed: int, again: str) -> Outcome:
             random.random(),
             random.uniform(0.1, 2.0) * lease,
         )
-        for _ in range(random.randint(3, 8))
+        for _ in range(random.randint(4, 10))
     ]
     kinds = sorted({injury.kind for injury in injuries})
     outcome = Outcome(kinds, again, requests=len(starts), struck=len(injuries))
@@ -81,52 +82,71 @@ async def run(ground: Ground, seed: int, again: str) -> Outcome:
 
 def recovery(ground: Ground, events: list[JobEvent], at: float, victim: str) -> float | None:
     """Seconds from an injury of the job's owner until the job went on; None: it was not hit."""
-    before = [event for event in events if event.at <= at]
-    claims = [event for event in before if isinstance(event, Claimed)]
-    if not claims or any(isinstance(event, Finished) for event in before):
-        return None
-    owner = ground.processes.of_pid(int(claims[-1].worker.split("-")[-2]))
-    if victim != "redis" and (owner is None or owner.name != victim):
+    owner = _owner(ground, [event for event in events if event.at <= at])
+    if owner is None or victim not in {"redis", owner.name}:
         return None
     later = [event.at - at for event in events if event.at > at]
     return later[0] if later else None
 
 
-def _pick(found: list[Process], injury: Injury) -> Process | None:
-    able = [process for process in found if process.alive and not process.frozen]
-    return able[int(injury.whom * len(able))] if able else None
+async def _worker(ground: Ground, injury: Injury, asked: list[Asked]) -> Process | None:
+    """One that has a job, if there is such a one."""
+    able = [each for each in ground.processes.workers if each.alive and not each.frozen]
+    busy = await _busy(ground, asked)
+    found = [each for each in able if each in busy] or able
+    return found[int(injury.whom * len(found))] if found else None
+
+
+async def _busy(ground: Ground, asked: list[Asked]) -> list[Process]:
+    found: list[Process] = []
+    try:
+        async with asyncio.timeout(0.5):
+            for each in asked:
+                events = [event for _, event in await ground.store.history(each.job_id)]
+                owner = _owner(ground, events)
+                if owner is not None:
+                    found.append(owner)
+    except (TimeoutError, StoreUnreachable):
+        return found  # Redis was hit before
+    return found
+
+
+def _owner(ground: Ground, events: list[JobEvent]) -> Process | None:
+    """Who has a job, as far as these events tell."""
+    claims = [event for event in events if isinstance(event, Claimed)]
+    if not claims or any(isinstance(event, Finished) for event in events):
+        return None
+    return ground.processes.of_pid(int(claims[-1].worker.split("-")[-2]))
 
 
 async def _kill(process: Process | None, seconds: float) -> str:
-    if process is None:
+    if process is None or not process.alive:
         return ""
     await process.kill()
     await asyncio.sleep(seconds)
-    if not process.alive:
-        await process.start()
+    await process.start()
     return process.name
 
 
-async def kill_worker(ground: Ground, injury: Injury, _: list[Asked]) -> str:
-    return await _kill(_pick(ground.processes.workers, injury), injury.seconds / 4)
+async def kill_worker(ground: Ground, injury: Injury, asked: list[Asked]) -> str:
+    return await _kill(await _worker(ground, injury, asked), injury.seconds / 4)
 
 
 async def kill_web(ground: Ground, injury: Injury, _: list[Asked]) -> str:
-    return await _kill(_pick([ground.processes.web], injury), injury.seconds / 4)
+    return await _kill(ground.processes.web, injury.seconds / 4)
 
 
-async def stop_worker(ground: Ground, injury: Injury, _: list[Asked]) -> str:
-    process = _pick(ground.processes.workers, injury)
+async def stop_worker(ground: Ground, injury: Injury, asked: list[Asked]) -> str:
+    process = await _worker(ground, injury, asked)
     if process is None:
         return ""
     await process.stop()
-    if not process.alive:
-        await process.start()
+    await process.start()
     return process.name
 
 
-async def freeze_worker(ground: Ground, injury: Injury, _: list[Asked]) -> str:
-    process = _pick(ground.processes.workers, injury)
+async def freeze_worker(ground: Ground, injury: Injury, asked: list[Asked]) -> str:
+    process = await _worker(ground, injury, asked)
     if process is None:
         return ""
     process.freeze()
@@ -135,8 +155,8 @@ async def freeze_worker(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     return process.name
 
 
-async def cut_worker(ground: Ground, injury: Injury, _: list[Asked]) -> str:
-    process = _pick(ground.processes.workers, injury)
+async def cut_worker(ground: Ground, injury: Injury, asked: list[Asked]) -> str:
+    process = await _worker(ground, injury, asked)
     if process is None:
         return ""
     process.wire.whole.clear()

@@ -8,7 +8,10 @@ given.
 import base64
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
+
+from starlette.requests import ClientDisconnect
 
 from tests.faults.traps import Knock, Traps
 
@@ -29,6 +32,10 @@ class Gate:
         self.holders: dict[str, str] = {}  # installation token to the process that it was made for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(ClientDisconnect):  # who asked was killed, which is the point
+            await self._pass(scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

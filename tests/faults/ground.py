@@ -17,7 +17,7 @@ from e2b import AsyncSandbox
 
 from jobs.queue.store import Store, connect, job_id_of
 from tests.faults.gate import Gate
-from tests.faults.processes import Processes, Timers
+from tests.faults.processes import START_SECONDS, Processes, Timers
 from tests.faults.script import steps
 from tests.faults.traps import Knock, Moment, Traps
 from tests.faults.wire import Wire
@@ -188,6 +188,11 @@ async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Gro
         processes = Processes(folder, environment, port, wires, timers)
         await stack.enter_async_context(processes)
         world.hook_url = f"{processes.url}/webhook"
+
+        async def present() -> bool:
+            return len(await store.workers()) == workers
+
+        await until(present, START_SECONDS)
         reach = {"api_key": sandbox_key, "api_url": sandbox, "sandbox_url": sandbox}
         yield Ground(
             folder, world, stage, server, store, traps, gate, processes, reach, timers, knocks

@@ -60,6 +60,8 @@ class Process:
         return self.folder / f"{self.name}.log"
 
     async def start(self) -> None:
+        if self.alive:
+            return
         with self.log.open("ab") as out:
             self.running = await asyncio.create_subprocess_exec(
                 *self.command, cwd=self.folder, env=self.environment, stdout=out, stderr=out
@@ -182,8 +184,7 @@ class Processes:
             process.wire.whole.set()
             if process.frozen:
                 process.thaw()
-            if not process.alive:
-                await process.start()
+            await process.start()
         await self.ready()
 
 
