@@ -10,6 +10,7 @@ from functools import partial
 from typing import assert_never
 
 from agent import loop
+from agent.errors import LimitReached
 from agent.loop import Assignment, Limits, Nothing, NotSaved, Saved
 from agent.plan import Plan, Step
 from agent.progress import Keep, Message, Progress, Run, Said, Spent, StepStarted, Used
@@ -200,6 +201,8 @@ class Bench:
                         progress.usd,
                     )
                 )
+                shop = self.record.shop
+                within_the_day(shop, await shop.spending.add(progress.usd, now))
             case StepStarted(number=number):
                 await add(StepBegan(now, number))
             case _:
@@ -228,11 +231,26 @@ def ceiling(shop: Workshop, config: RepoConfig) -> Decimal:
     return shop.usd if config.usd is None else min(shop.usd, config.usd)
 
 
-def limits_of(record: Record, config: RepoConfig) -> Limits:
-    """What is left of the job's ceilings; neither a crash nor a wait for people extends them."""
+async def limits_of(record: Record, config: RepoConfig) -> Limits:
+    """What is left of the job's ceilings; neither a crash nor a wait for people extends them.
+
+    Raises LimitReached where nothing is left of the day's.
+    """
     shop, job = record.shop, record.job
+    today = await shop.spending.on(record.now)
+    within_the_day(shop, today)
+    usd = ceiling(shop, config) - job.usd
     minutes = shop.minutes if config.minutes is None else min(shop.minutes, config.minutes)
     return Limits(
-        usd=ceiling(shop, config) - job.usd,
+        usd=usd if shop.daily_usd is None else min(usd, shop.daily_usd - today),
         deadline=time.monotonic() + minutes * 60 - job.worked,
     )
+
+
+def within_the_day(shop: Workshop, spent: Decimal) -> None:
+    """Raises LimitReached where all jobs together spent what they may today."""
+    if shop.daily_usd is not None and spent >= shop.daily_usd:
+        raise LimitReached(
+            f"Today's budget of ${shop.daily_usd:.2f} for all jobs is used up. "
+            "It begins anew at midnight UTC; whoever runs me can raise it."
+        )

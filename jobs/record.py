@@ -14,6 +14,7 @@ from jobs.forge.github import Forge, GitHub
 from jobs.forge.report import Report
 from jobs.job import Job
 from jobs.queue.lease import Lease
+from jobs.queue.spending import Spending
 from jobs.queue.store import Store
 
 
@@ -25,7 +26,9 @@ class Workshop:
     github: GitHub
     sandboxes: Sandboxes
     model: Model
+    spending: Spending
     usd: Decimal  # the operator's ceiling for one job
+    daily_usd: Decimal | None  # … and for all of a day, UTC
     minutes: int
     folder: Path  # for clones; emptied job by job
     public_url: str | None

@@ -122,7 +122,7 @@ async def _plan_and_execute(
     bench: Bench, assignment: Assignment, report: Report, kept: bool
 ) -> Finished | None:
     record = bench.record
-    limits = limits_of(record, bench.config)
+    limits = await limits_of(record, bench.config)
     plan = record.job.plan
     if plan is None:
         found = await bench.plan(assignment, limits, report, kept)

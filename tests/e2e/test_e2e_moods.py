@@ -143,6 +143,14 @@ async def test_a_money_ceiling_stops_before_the_request_that_would_pass_it(house
     assert "$0.01" in await scene.answer("$0.01")
 
 
+async def test_a_days_budget_is_kept_over_jobs(tmp_path: Path) -> None:
+    async with house(tmp_path, VIBECODER_DAILY_USD="0.05") as careful:
+        ended = [await done(careful.scene(README, script=HELLO)) for _ in range(3)]
+        assert ended[-1].state == "stopped"
+        assert ended[-1].end is not None and "$0.05" in ended[-1].end.summary
+        assert sum(it.usd for it in ended) < 1
+
+
 async def test_settings_of_a_repository_that_cannot_be_read_are_named(house: House) -> None:
     files = README | {".github/vibecode.yml": b"approvals: always\n"}
     scene = house.scene(files, script=HELLO)

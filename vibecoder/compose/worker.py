@@ -9,6 +9,7 @@ from agent.sandbox import Sandboxes, SandboxSettings
 from jobs.forge.github import GitHub
 from jobs.forge.tokens import AppSettings
 from jobs.queue.lease import LeasedWorker
+from jobs.queue.spending import Spending
 from jobs.queue.store import Store
 from jobs.queue.worker import Handlers, make_worker
 from jobs.record import Workshop
@@ -40,7 +41,9 @@ async def worker(
             github=github,
             sandboxes=boxes,
             model=model,
+            spending=Spending(store.redis),
             usd=settings.vibecoder_job_usd,
+            daily_usd=settings.vibecoder_daily_usd,
             minutes=settings.vibecoder_job_minutes,
             folder=settings.vibecoder_state_dir / "clones",
             public_url=settings.public_url,
