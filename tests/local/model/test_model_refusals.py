@@ -230,6 +230,16 @@ async def test_refused_at_the_door(
 
 
 @asyncio
+async def test_threads_are_refused_so_that_clients_go_on_without(http: httpx.AsyncClient) -> None:
+    """The tool runners of the SDKs ask for a thread first and look for this code."""
+    headers = {"anthropic-beta": "message-threads-2026-08-12"}
+    asked = body(thread={"type": "create"})
+    answer = await http.post("/v1/messages?beta=true", json=asked, headers=headers)
+    details = answer.json()["error"]["details"]
+    assert details == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
+
+@asyncio
 async def test_too_large(http: httpx.AsyncClient) -> None:
     answer = await http.post("/v1/messages", content=b" " * (MAX_BODY + 1))
     assert (answer.status_code, answer.json()["error"]["type"]) == (413, "request_too_large")

@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import anthropic
@@ -170,6 +171,31 @@ async def test_a_whole_job_plans_shows_the_bug_and_fixes_it(
         if block["type"] == "thinking"
     ]
     assert thinking
+
+
+async def test_a_wide_fix_of_long_files_takes_few_and_short_turns(tmp_path: Path) -> None:
+    """What is read and said costs money in every turn after it."""
+    names = [f"part{number}.py" for number in range(30)]
+    before = [f"n{number} = {number}\n" for number in range(3000)]
+    made = Sources(tmp_path / "old", tmp_path / "new")
+    for name in names:
+        write(made.old / name, File("".join(before).encode()))
+        write(made.new / name, File("".join([*before[:2000], "x = 1\n", *before[2000:]]).encode()))
+    for root, text in ((made.old, OLD), (made.new, NEW)):
+        write(root / "tests/test_lib.py", File(text["tests/test_lib.py"].encode()))
+        write(root / "lib.py", File(NEW["lib.py"].encode()))
+    stage = Stage()
+    task = replace(TASK, source_files=tuple(names), test_files=("tests/test_lib.py",))
+    stage.play(replay(task, made))
+    root = tmp_path / "work"
+    shutil.copytree(made.old, root)
+    hand = Hand(root)
+    async with serve(app(stage)) as url, anthropic.AsyncAnthropic(base_url=url, api_key="k") as ai:
+        end, _ = await converse(ai, hand, EXECUTOR, "go", limit=15)
+    assert end is not None
+    assert tree(root) == tree(made.new)
+    reads = [fields for name, fields in hand.used if name == "read_file"]
+    assert all(1 <= read["start"] < read["end"] < 2100 for read in reads if "part" in read["path"])
 
 
 class Clumsy(Hand):

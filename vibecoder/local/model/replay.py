@@ -28,6 +28,11 @@ from vibecoder.local.model.script import (
 from vibecoder.tasks import Sources, Task
 
 ATTEMPTS = 6
+# What keeps a large fix within a job's budget: every turn costs the conversation so far.
+SHORT = 400  # lines of a file that is read as a whole; of longer ones only what will change
+AROUND = 25  # lines before and after that
+READS = 20  # calls in one turn
+BATCH = 30_000  # characters of edits in one turn
 
 
 def replay(task: Task, sources: Sources) -> Script:
@@ -130,10 +135,10 @@ def _mark(call_id: str) -> tuple[int, int]:
 
 
 def _planner(task: Task, tests: list[Change], fixes: list[Change]) -> Part:
-    known = [change.path for change in [*fixes, *tests] if change.old is not None]
     names = prose.symbols(fixes)
     word = names[0].rpartition(".")[2] if names else ""
-    looks = [call("read_file", path=path) for path in known[:6]]
+    known = [change for change in [*fixes, *tests] if change.old is not None]
+    looks = [block for change in known[:6] for block in _reads(change, places=2)]
     if word:
         looks.insert(0, call("grep", pattern=rf"\b{re.escape(word)}\b", glob="*.py"))
     look_around = Move(
@@ -200,17 +205,46 @@ def _executor(task: Task, tests: list[Change], fixes: list[Change]) -> Part:
 
 
 def _work(changes: list[Change], thought: str) -> list[Move]:
-    """Reads what is there, then edits it file by file."""
-    known = [call("read_file", path=change.path) for change in changes if change.old is not None]
+    """Reads what is there, then edits it, several files in one turn where little changes."""
+    reads = [block for change in changes for block in _reads(change, places=4)][:READS]
     return [
-        Move(lambda request, attempt: known, words=(think(thought),)),
-        *(_edit(change) for change in changes),
+        Move(lambda request, attempt: reads, words=(think(thought),)),
+        *(_edit(batch) for batch in _batches(changes)),
     ]
 
 
-def _edit(change: Change) -> Move:
-    first = edits.calls(change.path, change.old, change.new)
-    again = edits.rewrite(change.path, change.old, change.new)
+def _reads(change: Change, *, places: int) -> list[Block]:
+    """Shows a file, or of a long one so many of the places that will change."""
+    if change.old is None:
+        return []
+    if change.old.content.count(b"\n") <= SHORT:
+        return [call("read_file", path=change.path)]
+    spans: list[tuple[int, int]] = []
+    for line, _ in sorted(change.places[:places]):
+        start, end = max(line - AROUND, 1), line + AROUND
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return [call("read_file", path=change.path, start=start, end=end) for start, end in spans]
+
+
+def _batches(changes: list[Change]) -> list[list[Change]]:
+    batches: list[list[Change]] = []
+    room = 0
+    for change in changes:
+        size = len(str(edits.calls(change.path, change.old, change.new)))
+        if size > room:
+            batches.append([])
+            room = BATCH
+        batches[-1].append(change)
+        room -= size
+    return batches
+
+
+def _edit(changes: list[Change]) -> Move:
+    first = [it for one in changes for it in edits.calls(one.path, one.old, one.new)]
+    again = [it for one in changes for it in edits.rewrite(one.path, one.old, one.new)]
     return Move(
         lambda request, attempt: again if attempt or _started_anew(request) else first,
         done=_applied,

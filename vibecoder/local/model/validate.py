@@ -77,7 +77,10 @@ def _betas(body: Mapping[str, Any], betas: frozenset[str]) -> None:
     if body.get("compaction") is not None and body.get("context_management") is not None:
         raise invalid("compaction: cannot be used together with `context_management`")
     if body.get("thread") is not None:
-        raise invalid("thread: message threads are not available on this server")
+        # With these details, tool runners of the SDKs go on without a thread.
+        details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+        words = "thread: message threads are not available on this server"
+        raise ApiError(400, "invalid_request_error", words, details)
     budget = (body.get("output_config") or {}).get("task_budget")
     if budget is not None and budget["total"] < 20_000:
         raise invalid("output_config.task_budget.total: Input should be at least 20000")
