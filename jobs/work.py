@@ -17,7 +17,6 @@ from arq.worker import RetryJob
 from agent.errors import AgentError, LimitReached
 from agent.loop import Assignment, Nothing
 from jobs import repoconfig
-from jobs.bench import Bench, limits_of
 from jobs.events import Claimed, Finished
 from jobs.forge.errors import ForgeError
 from jobs.forge.git import Remote
@@ -29,6 +28,7 @@ from jobs.queue.lease import Lease
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfigError
 from jobs.show import show_last, shown
+from jobs.steps import Bench, limits_of
 
 log = structlog.get_logger()
 

@@ -44,6 +44,7 @@ from jobs.forge.facts import (
     RepositoryFacts,
     Status,
 )
+from jobs.forge.hook import Hook
 from jobs.forge.tokens import AppSettings, Token, Tokens
 
 # All that the App ever asks for, and each token for one repository only. No workflows.
@@ -88,6 +89,11 @@ class GitHub:
         what = "ask who the App is"
         app = await self._ask(self._app, answers.App, "GET", "/app", what=what)
         return Registered(app.slug, app.permissions)
+
+    @property
+    def hook(self) -> Hook:
+        """The App's log of deliveries."""
+        return Hook(self._app)
 
     async def bot(self) -> Bot:
         """The account that we act as. Raises AppRefused, GitHubUnreachable."""

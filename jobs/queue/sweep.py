@@ -22,15 +22,18 @@ Wanted = Callable[[str], Awaitable[bool]]
 SWEEP_SECONDS = 5.0
 PARSE_GRACE = 3.0  # the front door parses at once; only after this is it taken for dead
 PARSE_TRIES = 3
-SANDBOXES_SECONDS = 60.0
+SANDBOXES_SECONDS = 60.0  # they also die by their own time limit
+MISSED_SECONDS = 300.0
 
 
 async def sweep_for_ever(
     store: Store,
     parse: Parse | None,
     swept: Callable[[Wanted], Awaitable[object]] | None,
+    missed: Callable[[], Awaitable[object]] | None = None,
     *,
     every: float = SWEEP_SECONDS,
+    missed_every: float = MISSED_SECONDS,
 ) -> None:
     """Sweeps until cancelled. What fails is logged and tried again with the next round."""
     while True:
@@ -40,7 +43,9 @@ async def sweep_for_ever(
         except (RedisError, QueueError) as error:
             log.warning("sweep_failed", error=str(error))
         if swept is not None:
-            await _sweep_sandboxes(store, swept)
+            await _outside(store, "sandboxes", SANDBOXES_SECONDS, lambda: swept(store.wanted))
+        if missed is not None:
+            await _outside(store, "missed", missed_every, missed)
         await asyncio.sleep(every)
 
 
@@ -84,12 +89,15 @@ async def _restore(store: Store, open_set: str, kind: Kind) -> list[str]:
     return restored
 
 
-async def _sweep_sandboxes(store: Store, swept: Callable[[Wanted], Awaitable[object]]) -> None:
+async def _outside(
+    store: Store, what: str, seconds: float, round_: Callable[[], Awaitable[object]]
+) -> None:
+    """A round that needs others, who may be away; it is then left to the next one."""
     try:
-        if await _mine(store, "sandboxes", SANDBOXES_SECONDS):
-            await swept(store.wanted)
-    except Exception:  # the provider may be away; sandboxes also die by their own time limit
-        log.exception("sandboxes_not_swept")
+        if await _mine(store, what, seconds):
+            await round_()
+    except Exception:  # nothing here may stop the sweep of the queue
+        log.exception("round_failed", what=what)
 
 
 async def _mine(store: Store, what: str, seconds: float) -> bool:

@@ -13,13 +13,14 @@ from arq.worker import Retry, RetryJob, func
 from jobs.queue.errors import TryLater
 from jobs.queue.lease import Lease, LeasedWorker
 from jobs.queue.store import ENTRY_FUNCTION, Store
-from jobs.queue.sweep import SWEEP_SECONDS, Parse, Wanted, sweep_for_ever
+from jobs.queue.sweep import MISSED_SECONDS, SWEEP_SECONDS, Parse, Wanted, sweep_for_ever
 
 log = structlog.get_logger()
 
 TRIES = 3  # claims without progress, before the job is failed instead
 LAST_WORD_TRIES = 20  # with pauses up to five minutes: GitHub may be away for an hour
 UNKNOWN_SECONDS = 10.0
+LEASE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Handlers:
     given_up: Callable[[str], Awaitable[None]]  # tell the command's person; it is settled after
     parse: Parse | None = None  # deliveries that the front door stored and did not get to parse
     swept: Callable[[Wanted], Awaitable[object]] | None = None  # kill sandboxes of unwanted jobs
+    missed: Callable[[], Awaitable[object]] | None = None  # ask again for deliveries that failed
 
 
 def make_worker(
@@ -48,8 +50,9 @@ def make_worker(
     *,
     concurrency: int = 10,
     per_group: int = 5,
-    lease_seconds: float = 10,
+    lease_seconds: float = LEASE_SECONDS,
     sweep_seconds: float = SWEEP_SECONDS,
+    missed_seconds: float = MISSED_SECONDS,
     handle_signals: bool = True,
 ) -> LeasedWorker:
     """A worker for `await worker.async_run()`, made inside the running loop.
@@ -83,7 +86,12 @@ def make_worker(
             lease_seconds=lease_seconds,
             handle_signals=handle_signals,
             background=lambda: sweep_for_ever(
-                store, handlers.parse, handlers.swept, every=sweep_seconds
+                store,
+                handlers.parse,
+                handlers.swept,
+                handlers.missed,
+                every=sweep_seconds,
+                missed_every=missed_seconds,
             ),
         )
     )

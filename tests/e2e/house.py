@@ -238,8 +238,13 @@ class Said:
 
 
 @asynccontextmanager
-async def house(folder: Path, **overrides: str) -> AsyncIterator[House]:
-    """Everything, running. `overrides` replace settings of the service, such as an address."""
+async def house(
+    folder: Path, timers: Mapping[str, float] | None = None, **overrides: str
+) -> AsyncIterator[House]:
+    """Everything, running. `overrides` replace settings of the service, such as an address.
+
+    `timers`: the worker's, by the names that `compose.worker.worker` has for them.
+    """
     log: list[Mapping[str, Any]] = []
     changed = asyncio.Condition()
     tasks: set[asyncio.Task[None]] = set()
@@ -272,7 +277,9 @@ async def house(folder: Path, **overrides: str) -> AsyncIterator[House]:
             serve(front_door(settings, store)) as service,
         ):
             here.world.hook_url = f"{service}/webhook"
-            async with worker(settings, store, model_pauses=(0.05, 0.05)) as leased:
+            async with worker(
+                settings, store, model_pauses=(0.05, 0.05), **(timers or {})
+            ) as leased:
                 running = asyncio.create_task(leased.async_run())
                 try:
                     yield House(here, service, store, log, changed)

@@ -1,5 +1,6 @@
 """The worker process."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -8,10 +9,12 @@ from agent.model import PAUSES, Model, ModelSettings
 from agent.sandbox import Sandboxes, SandboxSettings
 from jobs.forge.github import GitHub
 from jobs.forge.tokens import AppSettings
+from jobs.missed import Missed, ask_again
 from jobs.queue.lease import LeasedWorker
 from jobs.queue.spending import Spending
 from jobs.queue.store import Store
-from jobs.queue.worker import Handlers, make_worker
+from jobs.queue.sweep import MISSED_SECONDS, SWEEP_SECONDS
+from jobs.queue.worker import LEASE_SECONDS, Handlers, make_worker
 from jobs.record import Workshop
 from jobs.settle import Desk, give_up, settle
 from jobs.work import fail_poisoned, work
@@ -21,11 +24,19 @@ from webhook import deliveries
 
 @asynccontextmanager
 async def worker(
-    settings: Settings, store: Store, *, model_pauses: Sequence[float] = PAUSES
+    settings: Settings,
+    store: Store,
+    *,
+    model_pauses: Sequence[float] = PAUSES,
+    lease_seconds: float = LEASE_SECONDS,
+    sweep_seconds: float = SWEEP_SECONDS,
+    missed_seconds: float = MISSED_SECONDS,
 ) -> AsyncIterator[LeasedWorker]:
     """A worker, not yet running: `await worker.async_run()`.
 
     `model_pauses`: seconds before each further try while the model does not answer.
+    `lease_seconds`: how long a killed worker keeps its jobs. `sweep_seconds`, `missed_seconds`:
+    between two looks for what was left lying here, and for deliveries that failed.
 
     Raises SettingsError where a setting is missing, SandboxRefused where the sandbox chosen cannot
     be had here.
@@ -57,7 +68,13 @@ async def worker(
                 parse=deliveries.reader(settings.app_id(), settings.allowed_accounts),
                 given_up=partial(give_up, desk),
                 swept=boxes.sweep,
+                missed=partial(
+                    ask_again, Missed(github.hook, store, time.time, missed_seconds / 10)
+                ),
             ),
+            lease_seconds=lease_seconds,
+            sweep_seconds=sweep_seconds,
+            missed_seconds=missed_seconds,
         )
 
 
