@@ -369,3 +369,10 @@ def test_a_call_survives_its_stream(fields: dict[str, Any]) -> None:
         if sent["type"] == "content_block_delta":
             parts.append(sent["delta"]["partial_json"])
     assert json.loads("".join(parts) or "{}") == fields
+
+
+async def test_an_answer_ends_at_max_tokens(stage: Stage, ai: anthropic.AsyncAnthropic) -> None:
+    stage.play(turns(Turn((say("x" * 400), call("read_file", path="y" * 4000), say("never")))))
+    answer = await ask(ai, max_tokens=200)
+    assert (answer.stop_reason, answer.usage.output_tokens) == ("max_tokens", 200)
+    assert [block.type for block in answer.content] == ["text", "tool_use"]

@@ -191,7 +191,7 @@ async def test_a_wide_fix_of_long_files_takes_few_and_short_turns(tmp_path: Path
     shutil.copytree(made.old, root)
     hand = Hand(root)
     async with serve(app(stage)) as url, anthropic.AsyncAnthropic(base_url=url, api_key="k") as ai:
-        end, _ = await converse(ai, hand, EXECUTOR, "go", limit=15)
+        end, _ = await converse(ai, hand, EXECUTOR, "go", limit=30)
     assert end is not None
     assert tree(root) == tree(made.new)
     reads = [fields for name, fields in hand.used if name == "read_file"]

@@ -135,12 +135,13 @@ class _Api:
         asked = prefix.digest()
         silent = request.body["max_tokens"] == 0
         content = [] if silent else _signed(request, model, turn, prefix)
+        content, spoken = _within(content, request.body["max_tokens"])
         self._given.note(asked, content)
         if turn.stop_reason == "pause_turn":
             self._given.paused.add(prefix.digest())
         calls = any(block["type"] == "tool_use" for block in content)
         stop = turn.stop_reason or ("tool_use" if calls else "end_turn")
-        if silent:
+        if spoken == request.body["max_tokens"]:
             stop = "max_tokens"
         refusal = {"type": "refusal", "category": turn.refusal, "explanation": None}
         usage = self._cache.account(request.api_key, model.id, request.body)
@@ -161,7 +162,7 @@ class _Api:
                     "ephemeral_5m_input_tokens": usage.written_5m,
                     "ephemeral_1h_input_tokens": usage.written_1h,
                 },
-                "output_tokens": sum(cache.tokens(block) for block in turn.blocks),
+                "output_tokens": spoken,
                 "service_tier": "standard",
                 "inference_geo": "global",
             },
@@ -226,6 +227,16 @@ def _signed(request: Request, model: Model, turn: Turn, prefix: thinking.Prefix)
         content.append(made)
         prefix.add("assistant", made)
     return content
+
+
+def _within(content: list[Block], most: int) -> tuple[list[Block], int]:
+    """What max_tokens leaves of an answer, and its tokens; the last block may be cut off."""
+    spoken = 0
+    for number, block in enumerate(content):
+        spoken += cache.tokens({key: it for key, it in block.items() if key != "signature"})
+        if spoken >= most:
+            return content[: number + 1], most
+    return content, spoken
 
 
 def _whole(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """How to turn one file into another with the agent's own tools, so that every byte is right."""
 
 import base64
+import hashlib
+import json
 import re
 import shlex
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import islice
@@ -15,6 +17,7 @@ from vibecoder.local.model.script import Block, call
 CHUNK = 90_000
 MAX_LINES = 4_000  # that are compared; longer files are written anew
 MAX_EDITS = 15  # in one file; more than that is easier to write anew
+MAX_TEXT = 100_000  # characters that the model says; what is longer goes packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,36 @@ def rewrite(path: str, old: File | None, new: File | None) -> list[Block]:
     """The same, whatever became of the content of `old`: for when `calls` did not work."""
     if new is None:
         return [_remove(path)]
-    text = _plain(new.content)
-    whole = _bytes(path, new.content) if text is None else [_write(path, text)]
-    return [*whole, *_mode(path, old, new)]
+    return [*_whole(path, new.content), *_mode(path, old, new)]
+
+
+def check(wanted: Mapping[str, File | None]) -> Block:
+    """A command that prints "differs: PATH" for each file which is not as wanted."""
+    hashes = {
+        path: hashlib.sha256(file.content).hexdigest()[:16] if file else ""
+        for path, file in wanted.items()
+    }
+    return _run(_python(_CHECK, json.dumps(hashes)))
+
+
+_CHECK = (
+    "import hashlib, json, pathlib, sys\n"
+    "for name, wanted in json.loads(sys.argv[1]).items():\n"
+    "    p = pathlib.Path(name)\n"
+    "    found = hashlib.sha256(p.read_bytes()).hexdigest()[:16] if p.is_file() else ''\n"
+    "    if found != wanted: print('differs:', name)"
+)
 
 
 def _remove(path: str) -> Block:
     return _run(f"rm -f -- {shlex.quote(path)}")
 
 
-def _write(path: str, text: str) -> Block:
-    return call("write_file", path=path, content=text)
+def _whole(path: str, content: bytes) -> list[Block]:
+    text = _plain(content)
+    if text is None or len(text) > MAX_TEXT:
+        return _bytes(path, content)
+    return [call("write_file", path=path, content=text)]
 
 
 def _mode(path: str, old: File | None, new: File) -> list[Block]:
@@ -60,13 +82,13 @@ def _content(path: str, old: File | None, new: bytes) -> list[Block]:
     text = _plain(new)
     before = _plain(old.content) if old else ""
     if text is None or before is None:
-        return _bytes(path, new)
+        return _whole(path, new)
     replacements = (
         list(islice(_replacements(before, text), MAX_EDITS + 1)) if before and text else []
     )
     size = sum(len(found) + len(put) for found, put in replacements)
-    if not replacements or size > len(text) or len(replacements) > MAX_EDITS:
-        return [_write(path, text)]
+    if not replacements or size > min(len(text), MAX_TEXT) or len(replacements) > MAX_EDITS:
+        return _whole(path, new)
     return [
         call("edit", path=path, old_string=found, new_string=put) for found, put in replacements
     ]
@@ -152,15 +174,14 @@ def _bytes(path: str, content: bytes) -> list[Block]:
     chunks = [packed[start : start + CHUNK] for start in range(0, len(packed), CHUNK)]
     if len(chunks) == 1:
         return [_run(_python(_DECODE.format(source=repr(packed)), path))]
-    part = f"{path}.part"
-    appends = [
-        _run(_python(_APPEND.format(mode="a" if number else "w"), part, chunk))
-        for number, chunk in enumerate(chunks)
-    ]
-    source = "pathlib.Path(sys.argv[2]).read_text()"
+    # Each part is a file of its own, so that a part which is written twice does no harm.
+    parts = [f"{path}.part{number}" for number in range(len(chunks))]
+    writes = [_run(_python(_PART, part, chunk)) for part, chunk in zip(parts, chunks, strict=True)]
+    source = "''.join(pathlib.Path(part).read_text() for part in sys.argv[2:])"
+    names = shlex.join(parts)
     return [
-        *appends,
-        _run(f"{_python(_DECODE.format(source=source), path, part)} && rm -- {shlex.quote(part)}"),
+        *writes,
+        _run(f"{_python(_DECODE.format(source=source), path, *parts)} && rm -f -- {names}"),
     ]
 
 
@@ -169,9 +190,9 @@ _DECODE = (
     "p.parent.mkdir(parents=True, exist_ok=True); "
     "p.write_bytes(zlib.decompress(base64.b64decode({source})))"
 )
-_APPEND = (
+_PART = (
     "import pathlib, sys; p = pathlib.Path(sys.argv[1]); "
-    "p.parent.mkdir(parents=True, exist_ok=True); p.open('{mode}').write(sys.argv[2])"
+    "p.parent.mkdir(parents=True, exist_ok=True); p.write_text(sys.argv[2])"
 )
 
 

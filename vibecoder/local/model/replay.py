@@ -33,6 +33,7 @@ SHORT = 400  # lines of a file that is read as a whole; of longer ones only what
 AROUND = 25  # lines before and after that
 READS = 20  # calls in one turn
 BATCH = 30_000  # characters of edits in one turn
+LONGEST = 180_000  # characters of calls in one turn; the API ends an answer at 64,000 tokens
 
 
 def replay(task: Task, sources: Sources) -> Script:
@@ -209,7 +210,7 @@ def _work(changes: list[Change], thought: str) -> list[Move]:
     reads = [block for change in changes for block in _reads(change, places=4)][:READS]
     return [
         Move(lambda request, attempt: reads, words=(think(thought),)),
-        *(_edit(batch) for batch in _batches(changes)),
+        *(move for batch in _batches(changes) for move in _edit(batch)),
     ]
 
 
@@ -233,7 +234,8 @@ def _batches(changes: list[Change]) -> list[list[Change]]:
     batches: list[list[Change]] = []
     room = 0
     for change in changes:
-        size = len(str(edits.calls(change.path, change.old, change.new)))
+        again = _size(edits.rewrite(change.path, change.old, change.new))
+        size = max(_size(edits.calls(change.path, change.old, change.new)), again // 4)
         if size > room:
             batches.append([])
             room = BATCH
@@ -242,9 +244,20 @@ def _batches(changes: list[Change]) -> list[list[Change]]:
     return batches
 
 
-def _edit(changes: list[Change]) -> Move:
+def _size(calls: Sequence[Block]) -> int:
+    return len(str(calls))
+
+
+def _edit(changes: list[Change]) -> list[Move]:
+    """One turn; or several where one file is so large that it goes in pieces."""
     first = [it for one in changes for it in edits.calls(one.path, one.old, one.new)]
     again = [it for one in changes for it in edits.rewrite(one.path, one.old, one.new)]
+    if first == again:
+        return [_say_again(piece, piece) for piece in _pieces(first)]
+    return [_say_again(first, again)]
+
+
+def _say_again(first: list[Block], again: list[Block]) -> Move:
     return Move(
         lambda request, attempt: again if attempt or _started_anew(request) else first,
         done=_applied,
@@ -252,22 +265,43 @@ def _edit(changes: list[Change]) -> Move:
     )
 
 
+def _pieces(calls: list[Block]) -> list[list[Block]]:
+    pieces: list[list[Block]] = [[]]
+    for each in calls:
+        if pieces[-1] and _size([*pieces[-1], each]) > LONGEST:
+            pieces.append([])
+        pieces[-1].append(each)
+    return pieces
+
+
 def _proof(task: Task, commands: list[str], changes: list[Change]) -> Move:
-    """Runs the test; where it fails, writes all files, which may be lost, and runs it again."""
+    """Runs the test; where it fails, looks which files were lost, writes those, runs it again."""
     runs = [call("run_command", command=command) for command in commands]
-    whole = [
-        block for change in changes for block in edits.rewrite(change.path, change.old, change.new)
-    ]
+
+    def calls(request: Request, attempt: int) -> list[Block]:
+        match attempt % 3:
+            case 0:
+                return runs
+            case 1:
+                return [edits.check({change.path: change.new for change in changes})]
+            case _:
+                lost = re.findall(r"^differs: (.*)$", request.results[-1].text, re.MULTILINE)
+                return [
+                    block
+                    for change in changes
+                    if change.path in lost
+                    for block in edits.rewrite(change.path, change.old, change.new)
+                ]
 
     def done(results: Sequence[Result]) -> bool:
         wanted = [each for each in results if each.input.get("command") == task.test_command]
         return bool(wanted) and all(_exit_code(result) == 0 for result in wanted)
 
     return Move(
-        lambda request, attempt: whole if attempt % 2 else runs,
+        calls,
         done=done,
         words=(say("The same test again, and everything else in its files."),),
-        attempts=3,
+        attempts=4,
     )
 
 
