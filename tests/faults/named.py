@@ -13,7 +13,6 @@ from tests.faults.ground import Asked, Ground, until
 from tests.faults.judge import Fault, judge, left_over
 from tests.faults.points import Point
 from tests.faults.traps import Act, Fate, Knock, Trap
-from vibecoder.local.github import hooks
 
 PATIENCE = 60.0  # seconds beside what the timers make one wait
 
@@ -36,7 +35,7 @@ async def run(ground: Ground, point: Point, injury: str, again: str) -> Outcome:
     strike = _Strike(ground, injury)
     trap = Trap(
         point.fits,
-        "before" if injury in {"kill unsent", "freeze", "zombie"} else "after",
+        "before" if injury in {"kill unsent", "freeze", "overlap", "zombie"} else "after",
         strike,
         point.nth,
     )
@@ -85,7 +84,7 @@ class _Strike:
                 return "abandon"
             case "term":
                 self.tasks.append(asyncio.create_task(self._stop(knock)))
-            case "freeze" | "zombie":
+            case "freeze" | "overlap" | "zombie":
                 fence = await _fence(self.ground, self.asked)
                 victim.freeze()
                 if knock.process == "web":
@@ -104,12 +103,21 @@ class _Strike:
         asked = self.asked
         assert asked is not None
 
-        async def true() -> bool:
-            if self.injury == "zombie":
-                return await ended(self.ground, asked)
+        async def taken() -> bool:
             return await _fence(self.ground, asked) > fence
 
-        await until(true, PATIENCE)
+        async def over() -> bool:
+            return await ended(self.ground, asked)
+
+        async def amid() -> bool:
+            return len(self.ground.stage.requests) > turns or await over()
+
+        await until(taken, PATIENCE)
+        turns = len(self.ground.stage.requests)
+        if self.injury == "overlap":
+            await until(amid, PATIENCE)  # by then it has cloned
+        elif self.injury == "zombie":
+            await until(over, PATIENCE)
 
     async def _stop(self, knock: Knock) -> None:
         victim = self.ground.processes[knock.process]
@@ -143,14 +151,9 @@ async def over(ground: Ground, asked: list[Asked], outcome: Outcome) -> None:
     timers = ground.timers
 
     async def all_ended() -> bool:
-        # What no 2xx answered is asked for again, by hand as yet.
-        for each in asked:
-            attempts = ground.deliveries_of(each)
-            if attempts and all(a.delivered_at for a in attempts) and not ground.acknowledged(each):
-                hooks.redeliver(ground.world, attempts[-1])
         return all([await ended(ground, each) for each in asked])
 
-    done = await until(all_ended, PATIENCE + 4 * timers.takeover, every=0.2)
+    done = await until(all_ended, PATIENCE + 4 * timers.takeover + 2 * timers.missed, every=0.2)
     ground.traps.set.clear()
     await ground.processes.mend()
 

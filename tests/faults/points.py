@@ -101,6 +101,7 @@ INJURIES = {
     "kill unsent": "SIGKILL just before it takes effect",
     "term": "SIGTERM once it took effect, before the answer arrives",
     "freeze": "SIGSTOP before it takes effect; it does, and SIGCONT, once another took over",
+    "overlap": "SIGSTOP before it takes effect; it does, and SIGCONT, amid its successor's work",
     "zombie": "SIGSTOP before it takes effect; it does, and SIGCONT, once the job is over",
     "lost answer": "it takes effect, and the connection breaks before the answer",
     "redis": "Redis is killed once it took effect, and back a second later",

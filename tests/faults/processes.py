@@ -27,6 +27,7 @@ class Timers:
     lease: float
     sweep: float  # of deliveries, commands and jobs
     sandboxes: float  # of sandboxes
+    missed: float  # of deliveries that failed
 
     @property
     def takeover(self) -> float:
@@ -34,8 +35,8 @@ class Timers:
         return 1.5 * self.lease
 
 
-DEFAULT = Timers("default", 10.0, 5.0, 60.0)
-SHORT = Timers("short", 2.0, 0.5, 2.0)
+DEFAULT = Timers("default", 10.0, 5.0, 60.0, 300.0)
+SHORT = Timers("short", 2.0, 0.5, 2.0, 3.0)
 
 
 @dataclass(slots=True)
@@ -125,7 +126,7 @@ class Processes:
                 command = (sys.executable, "-m", "vibecoder", "worker")
             else:
                 script = str(Path(__file__).with_name("service_worker.py"))
-                values = (str(timers.lease), str(timers.sweep), str(timers.sandboxes))
+                values = map(str, (timers.lease, timers.sweep, timers.sandboxes, timers.missed))
                 command = (sys.executable, script, *values)
             mine = {key: os.environ[key] for key in KEPT if key in os.environ}
             mine |= {key: _own(name, key, value) for key, value in environment.items()}

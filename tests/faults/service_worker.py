@@ -1,17 +1,26 @@
-"""`vibecoder worker` with other timers: service_worker.py LEASE SWEEP SANDBOXES (seconds)."""
+"""`vibecoder worker` with other timers, in seconds: LEASE SWEEP SANDBOXES MISSED."""
 
 import asyncio
 import sys
-from functools import partial
 
 from jobs.queue import sweep
-from jobs.queue.worker import make_worker
 from vibecoder import run, settings
-from vibecoder.compose import worker
+from vibecoder.compose.store import WORKER_RETRIES, open_store
+from vibecoder.compose.worker import worker
 
-lease, every, sandboxes = map(float, sys.argv[1:])
-worker.make_worker = partial(make_worker, lease_seconds=lease, sweep_seconds=every)  # type: ignore[attr-defined]
-sweep.SANDBOXES_SECONDS = sandboxes
+
+async def main(lease: float, every: float, sandboxes: float, missed: float) -> None:
+    run.write_logs()
+    sweep.SANDBOXES_SECONDS = sandboxes
+    given = settings.load()
+    async with (
+        open_store(given, WORKER_RETRIES) as store,
+        worker(
+            given, store, lease_seconds=lease, sweep_seconds=every, missed_seconds=missed
+        ) as leased,
+    ):
+        await leased.async_run()
+
 
 if __name__ == "__main__":
-    asyncio.run(run.worker(settings.load()))
+    asyncio.run(main(*map(float, sys.argv[1:])))

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+from jobs.queue.store import Store
 from tests.faults.ground import STEPS, Asked, Ground, ground, until
 from tests.faults.judge import judge
 from tests.faults.named import ended
 from tests.faults.processes import SHORT
 from tests.faults.script import file_of
-
-from jobs.queue.store import Store
 from vibecoder.local.github import bare, checks, issues, refs
 from vibecoder.local.github.records import Actor, now, stamp
 
@@ -62,9 +62,7 @@ async def test_the_judge_sees_what_was_done_to_a_good_run(here: Ground) -> None:
     person = bare.Person("x", "x@example.com", str(stamp(now())))
     message = f"Again\n\nVibecode-Step: {STEPS}/{STEPS} again\n"
     files = {file_of(9): b"?"}
-    sha = bare.commit_files(
-        repository.folder, job.branch, files, message, person, job.head_sha
-    )
+    sha = bare.commit_files(repository.folder, job.branch, files, message, person, job.head_sha)
     refs.moved(world, repository, bot, f"refs/heads/{job.branch}", job.head_sha, sha)
     assert {"doubled", "stale"} <= await kinds(here, asked)
     bare.set_ref(repository.folder, f"refs/heads/{job.branch}", job.head_sha)
