@@ -91,6 +91,7 @@ class Bench:
         self, assignment: Assignment, plan: Plan, limits: Limits, kept: bool
     ) -> Finished:
         record = self.record
+        await self._open_pull()  # where an earlier worker died between its push and this
         note = STILL_HERE if kept else REBUILT if record.job.step else ""
         report = await loop.work(
             record.shop.model,
@@ -165,9 +166,13 @@ class Bench:
                 edits,
             )
         )
-        if record.job.pull is None:
-            await record.add(await pull_of(self.forge, record.job, record.now))
+        await self._open_pull()
         return Saved(commit.sha, tuple(change.path for change in commit.files))
+
+    async def _open_pull(self) -> None:
+        record = self.record
+        if record.job.commits and record.job.pull is None:
+            await record.add(await pull_of(self.forge, record.job, record.now))
 
     async def _watch(self, progress: Progress) -> None:
         now, add = self.record.now, self.record.add

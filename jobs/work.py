@@ -23,7 +23,7 @@ from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
 from jobs.prepare import assignment_of, clone, held, sandbox_of
-from jobs.queue.errors import TryLater
+from jobs.queue.errors import JournalFull, QueueError, TryLater
 from jobs.queue.lease import Lease
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfigError
@@ -70,6 +70,10 @@ async def work(shop: Workshop, lease: Lease) -> None:
         end = await _cancelled(record)
     except LimitReached as error:
         end = record.end("stopped", str(error))
+    except JournalFull as error:
+        end = record.end("stopped", str(error))
+    except QueueError:
+        raise  # nothing can be recorded now, so nothing ends: it is tried again from the record
     except (AgentError, ForgeError, RepoConfigError) as error:
         end = record.end("failed", str(error))
     except Exception as error:
