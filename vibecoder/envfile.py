@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+:@-]*")  # needs no quotes
 _QUOTABLE = re.compile(r"[^'\"\\$\x00-\x1f]*")  # means the same to all who read env files
@@ -23,23 +23,23 @@ def can_hold(value: str) -> bool:
 
 
 def names_set(text: str) -> set[str]:
-    """The names that have a value in `text`, in capitals: the settings take them in any case."""
-    return {
-        binding.key.upper()
-        for binding in parse_stream(io.StringIO(text))
-        if binding.key and binding.value
-    }
+    """The names that have a value in `text`, in capitals: the settings take them in any case.
+
+    Raises ValueError where a line cannot be read.
+    """
+    return {binding.key.upper() for binding in _bindings(text) if binding.key and binding.value}
 
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
     """`text` with these values: in the place of the name's first line, or else at the end.
 
     All other lines stay as they are. A name whose value is empty is emptied where it is there, and
-    not added. Raises ValueError for a value that no env file can hold.
+    not added. Raises ValueError for a value that no env file can hold, and where a line of `text`
+    cannot be read.
     """
     left = dict(values)
     out: list[str] = []
-    for binding in parse_stream(io.StringIO(text)):
+    for binding in _bindings(text):
         original, name = binding.original.string, (binding.key or "").upper()
         if name not in values:
             out.append(original)
@@ -51,6 +51,17 @@ def with_values(text: str, values: Mapping[str, str]) -> str:
     if out and missing and not out[-1].endswith(("\n", "\r")):
         out.append("\n")
     return "".join(out + missing)
+
+
+def _bindings(text: str) -> list[Binding]:
+    found = list(parse_stream(io.StringIO(text)))
+    for binding in found:
+        # The settings pass over such a line, but an open quote in it may swallow what we write.
+        if binding.error:
+            original = binding.original.string
+            line = binding.original.line + original[: -len(original.lstrip())].count("\n")
+            raise ValueError(f"line {line} is neither NAME=value nor a comment")
+    return found
 
 
 def _quoted(value: str) -> str:

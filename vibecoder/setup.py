@@ -180,7 +180,10 @@ def _checked(wanted: Wanted, settings: Settings) -> Wanted:
         )
     public_url = _origin(wanted.public_url, here)
     manifest(public_url, "http://127.0.0.1")
-    present = sorted(envfile.names_set(_read(env_file)) & APP_NAMES)
+    try:
+        present = sorted(envfile.names_set(_read(env_file)) & APP_NAMES)
+    except ValueError as error:
+        raise NotWritten(f"{env_file} cannot be changed safely: {error}. Mend it first.") from error
     if present and not wanted.replace:
         raise AppPresent(
             f"{env_file} holds an App already ({', '.join(present)}). Choose another "

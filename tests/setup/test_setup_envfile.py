@@ -5,7 +5,7 @@ import io
 import pytest
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vibecoder import envfile
@@ -19,8 +19,13 @@ def read(text: str) -> dict[str, str | None]:
 
 
 @given(text=st.text(), values=st.dictionaries(NAMES, VALUES, min_size=1))
+@example(text="'", values={"A": "{"})
 def test_written_values_are_read_back_whatever_was_there(text: str, values: dict[str, str]) -> None:
-    written = envfile.with_values(text, values)
+    try:
+        written = envfile.with_values(text, values)
+    except ValueError:
+        assert any(binding.error for binding in parse_stream(io.StringIO(text)))
+        return
     found = read(written)
     for name, value in values.items():
         assert (found.get(name) or "") == value
@@ -53,6 +58,12 @@ def test_other_lines_stay_as_they_are(lines: list[str], end: str, value: str) ->
 def test_values_that_readers_disagree_about_are_refused(value: str) -> None:
     with pytest.raises(ValueError, match="cannot hold"):
         envfile.with_values("", {"A": value})
+
+
+@pytest.mark.parametrize(("text", "line"), [("'", 1), ("A=1\n\nB='open\n", 3), ("=1", 1)])
+def test_a_line_that_cannot_be_read_is_named(text: str, line: int) -> None:
+    with pytest.raises(ValueError, match=f"line {line} "):
+        envfile.with_values(text, {"A": "1"})
 
 
 def test_names_that_have_values() -> None:

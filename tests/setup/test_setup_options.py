@@ -83,6 +83,8 @@ async def test_files_that_cannot_be_written(tmp_path: Path) -> None:
     assert "Not a directory" in await refused(setup.NotWritten, tmp_path / "file" / ".env")
     assert "No such file" in await refused(setup.NotWritten, tmp_path / "none" / ".env")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "odd").write_text("A=1\nB='open\n")
+    assert "line 2" in await refused(setup.NotWritten, tmp_path / "odd")
     assert "UTF-8" in await refused(setup.NotWritten, tmp_path / "binary")
 
 
