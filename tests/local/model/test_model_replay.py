@@ -76,10 +76,17 @@ def test_large_binary_files_go_in_pieces_that_a_process_accepts(tmp_path: Path) 
     content = os.urandom(300_000)
     hand = Hand(tmp_path)
     for block in edits.calls("data/blob.bin", None, File(content)):
-        assert len(block["input"]["command"]) < 128 * 1024
+        assert len(block["input"].get("command", "")) < 128 * 1024
         hand.use(block["name"], block["input"])
     assert (tmp_path / "data/blob.bin").read_bytes() == content
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["blob.bin"]
+
+
+@pytest.mark.parametrize("new", [None, File(b"x = 2\r\n"), File(b"\xff\n"), File(b"y" * 200_000)])
+def test_what_commands_write_begins_with_an_edit_by_a_tool(new: File | None) -> None:
+    """Otherwise a run before it and a run after it would count as runs on the same files."""
+    made = edits.calls("lib.py", File(b"x = 1\r\n"), new)
+    assert made[0]["name"] == "write_file" and made[-1]["name"] == "run_command"
 
 
 def test_a_small_change_in_a_large_file_is_one_small_edit() -> None:

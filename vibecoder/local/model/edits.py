@@ -31,7 +31,7 @@ class File:
 def calls(path: str, old: File | None, new: File | None) -> list[Block]:
     """Tool calls, to be run in order, that make `old` at `path` into `new`. None: no such file."""
     if new is None:
-        return [] if old is None else [_remove(path)]
+        return [] if old is None else _remove(path)
     made = [] if old and old.content == new.content else _content(path, old, new.content)
     return [*made, *_mode(path, old, new)]
 
@@ -39,7 +39,7 @@ def calls(path: str, old: File | None, new: File | None) -> list[Block]:
 def rewrite(path: str, old: File | None, new: File | None) -> list[Block]:
     """The same, whatever became of the content of `old`: for when `calls` did not work."""
     if new is None:
-        return [_remove(path)]
+        return _remove(path)
     return [*_whole(path, new.content), *_mode(path, old, new)]
 
 
@@ -61,8 +61,17 @@ _CHECK = (
 )
 
 
-def _remove(path: str) -> Block:
-    return _run(f"rm -f -- {shlex.quote(path)}")
+def _remove(path: str) -> list[Block]:
+    return [_touch(path), _run(f"rm -f -- {shlex.quote(path)}")]
+
+
+def _touch(path: str) -> Block:
+    """An edit by a tool before a command does the real work.
+
+    Test runs are told apart by the number of such edits, and what only commands change looks the
+    same before and after.
+    """
+    return call("write_file", path=path, content="")
 
 
 def _whole(path: str, content: bytes) -> list[Block]:
@@ -173,13 +182,14 @@ def _bytes(path: str, content: bytes) -> list[Block]:
     packed = base64.b64encode(zlib.compress(content, 9)).decode()
     chunks = [packed[start : start + CHUNK] for start in range(0, len(packed), CHUNK)]
     if len(chunks) == 1:
-        return [_run(_python(_DECODE.format(source=repr(packed)), path))]
+        return [_touch(path), _run(_python(_DECODE.format(source=repr(packed)), path))]
     # Each part is a file of its own, so that a part which is written twice does no harm.
     parts = [f"{path}.part{number}" for number in range(len(chunks))]
     writes = [_run(_python(_PART, part, chunk)) for part, chunk in zip(parts, chunks, strict=True)]
     source = "''.join(pathlib.Path(part).read_text() for part in sys.argv[2:])"
     names = shlex.join(parts)
     return [
+        _touch(path),
         *writes,
         _run(f"{_python(_DECODE.format(source=source), path, *parts)} && rm -f -- {names}"),
     ]
