@@ -32,6 +32,7 @@ from vibecoder.local.model.script import Script
 from vibecoder.local.redis import StoreError
 from vibecoder.local.serve import free_port
 from vibecoder.local.stand_ins import StandIns, isolate, stand_ins
+from vibecoder.process import NotStarted, answers, last_words, running
 from vibecoder.result import Result, read
 from vibecoder.settings import Settings, SettingsError, required
 
@@ -40,11 +41,16 @@ class DemoError(Exception):
     """The demo cannot go on; the message says why and what to do."""
 
 
-ERRORS = (DemoError, SettingsError, SandboxRefused, tasks.TaskError, StoreError)
-KEPT_ENVIRONMENT = {"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTPS_PROXY"}
+ERRORS = (
+    DemoError,
+    NotStarted,
+    SettingsError,
+    SandboxRefused,
+    tasks.TaskError,
+    StoreError,
+)
 PATIENCE = 600  # seconds; a live model may take its time
 MAINTAINER = "maya"
-LOG = "service.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ async def run(
     cache = settings.vibecoder_state_dir.absolute() / "cache"
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vibecoder-demo-")))
-        act, wheels = await asyncio.to_thread(_prepare, wanted, folder, cache, live, screen)
+        act, wheels = await asyncio.to_thread(_prepare, wanted, folder, cache, settings, screen)
         unisolated = await asyncio.to_thread(_may_run_unisolated, live, screen)
         here = await stack.enter_async_context(
             stand_ins(folder, wheels, cache=cache, unisolated=unisolated)
@@ -105,7 +111,9 @@ async def run(
             here.stage.play(act.script, act.words)
         here.world.add_repository(act.repository, act.files)
         issue = here.world.add_issue(act.repository, act.title, act.body, by=MAINTAINER)
-        service = await stack.enter_async_context(_service(here, settings, folder, live))
+        store = Store(connect(here.redis_url))
+        stack.push_async_callback(store.close)
+        service = await stack.enter_async_context(_service(here, store, settings, folder, live))
         here.world.hook_url = f"{service}/webhook"
 
         client = httpx.AsyncClient(
@@ -128,12 +136,12 @@ async def run(
             json={"body": f"/vibecode {act.words}"},
         )
         comment.raise_for_status()
-        store = Store(connect(here.redis_url))
-        stack.push_async_callback(store.close)
         job, events = await _watch(store, screen, asked)
         if job.pull is None:
             words = job.end.summary if job.end else "the job did not end"
-            raise DemoError(f"No pull request came out: {words}\n{_tail(folder / LOG)}")
+            raise DemoError(
+                f"No pull request came out: {words}\n{last_words(folder / 'worker.log')}"
+            )
         result = await read(github, job, events, act.fix, began=began, asked=asked)
         if as_json:
             sys.stdout.write(json.dumps(result.as_json()) + "\n")
@@ -153,9 +161,10 @@ async def stay(screen: Console, running: Running) -> None:
 
 
 def _prepare(
-    wanted: Wanted, folder: Path, cache: Path, live: bool, screen: Console
+    wanted: Wanted, folder: Path, cache: Path, settings: Settings, screen: Console
 ) -> tuple[Act, list[Path]]:
     """The act and the wheels that its tests need in the sandbox. Blocking; uses the network."""
+    live = settings.anthropic_api_key is not None
     if wanted.repo is not None or wanted.issue is not None:
         return _own(wanted, live), tasks.fetch_wheels((), cache)
     task = tasks.find(tasks.load(wanted.tasks), wanted.task)
@@ -163,7 +172,7 @@ def _prepare(
         sources = tasks.fetch(task, cache)
         wheels = tasks.fetch_wheels(task.requires, cache)
     except tasks.NoRegistry as error:
-        if os.environ.get("CI"):
+        if settings.ci is not None:
             raise
         screen.print(f"[yellow]{error} A small sample repository takes the package's place.[/]")
         task, sources = tasks.sample(folder / "sample")
@@ -237,12 +246,16 @@ def _may_run_unisolated(live: bool, screen: Console) -> bool:
 
 @asynccontextmanager
 async def _service(
-    here: StandIns, settings: Settings, folder: Path, live: bool
+    here: StandIns, store: Store, settings: Settings, folder: Path, live: bool
 ) -> AsyncIterator[str]:
-    """Web app and worker as processes of their own; yields the web app's address."""
+    """Web app and worker as processes of their own, both ready; yields the web app's address."""
     port = free_port()
-    env = {name: value for name, value in os.environ.items() if name in KEPT_ENVIRONMENT}
-    env |= here.environment()
+    url = f"http://127.0.0.1:{port}"
+    env = here.environment() | {
+        "PORT": str(port),
+        "PUBLIC_URL": url,
+        "VIBECODER_STATE_DIR": str(folder / "service"),
+    }
     if live:
         # The person's own key and model in place of the scripted one.
         env |= {
@@ -250,43 +263,13 @@ async def _service(
             "ANTHROPIC_BASE_URL": settings.anthropic_base_url or "",
             "VIBECODER_MODEL": settings.vibecoder_model,
         }
-    url = f"http://127.0.0.1:{port}"
-    env |= {"PORT": str(port), "PUBLIC_URL": url, "VIBECODER_STATE_DIR": str(folder / "service")}
-    log = folder / LOG
-    processes = []
-    with log.open("wb") as out:
-        for verb in ("worker", "web"):
-            processes.append(
-                await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "vibecoder", verb, env=env, stdout=out, stderr=out
-                )
-            )
-    try:
-        await _ready(url, processes, log)
+    async with AsyncExitStack() as stack:
+        both = (
+            running("worker", env, folder, store.workers),
+            running("web", env, folder, answers(url)),
+        )
+        await asyncio.gather(*(stack.enter_async_context(each) for each in both))
         yield url
-    finally:
-        for process in processes:
-            if process.returncode is None:
-                process.terminate()
-        await asyncio.gather(*(process.wait() for process in processes))
-
-
-async def _ready(url: str, processes: list[asyncio.subprocess.Process], log: Path) -> None:
-    async with httpx.AsyncClient() as client:
-        for _ in range(600):
-            if any(process.returncode is not None for process in processes):
-                break
-            try:
-                if (await client.get(f"{url}/readyz")).is_success:
-                    return
-            except httpx.TransportError:
-                pass  # not listening yet
-            await asyncio.sleep(0.05)
-    raise DemoError(f"The service did not start. Its last words:\n{_tail(log)}")
-
-
-def _tail(log: Path, characters: int = 2000) -> str:
-    return log.read_text(errors="replace")[-characters:].strip()
 
 
 async def _started(store: Store) -> str:

@@ -1,6 +1,7 @@
 """Runs the processes that the Procfile names, until they are told to stop."""
 
 import asyncio
+import gc
 import signal
 import tempfile
 from collections.abc import Callable
@@ -34,10 +35,17 @@ def write_logs() -> None:
     )
 
 
+def loaded() -> None:
+    """To be called once all is imported: what is there now is never looked through or freed."""
+    gc.freeze()
+    gc.enable()
+
+
 async def web(settings: Settings) -> None:
     """Serves the front door on PORT until SIGTERM or SIGINT."""
     from vibecoder.compose.web import front_door
 
+    loaded()
     write_logs()
     async with open_store(settings, WEB_RETRIES) as store:
         config = uvicorn.Config(
@@ -55,6 +63,7 @@ async def worker(settings: Settings) -> None:
     """Does jobs until SIGTERM or SIGINT, then hands over what is running."""
     from vibecoder.compose.worker import worker
 
+    loaded()
     write_logs()
     async with open_store(settings, WORKER_RETRIES) as store, worker(settings, store) as leased:
         await leased.async_run()
@@ -65,6 +74,7 @@ async def local(settings: Settings, ready: Callable[[dict[str, object]], None]) 
     from vibecoder.local.model.replay import replay
     from vibecoder.local.stand_ins import stand_ins
 
+    loaded()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

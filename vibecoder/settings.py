@@ -3,6 +3,7 @@
 Each name is the environment variable's name in lower case; an empty value counts as unset.
 """
 
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# What a process of ours needs of its surroundings; never a setting, never a key.
+_SURROUNDINGS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTPS_PROXY")
 
 
 class SettingsError(Exception):
@@ -60,6 +64,7 @@ class Settings(BaseSettings):
     session_secret: SecretStr | None = None
     vibecoder_state_dir: Path = Path(".vibecoder")
     port: int = 8000
+    ci: str | None = None  # set by CI services: what is missing is then a failure, not a detour
 
     @property
     def allowed_accounts(self) -> frozenset[str]:
@@ -134,3 +139,8 @@ def load() -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsError("\n".join(lines)) from None
+
+
+def inherited() -> dict[str, str]:
+    """The part of our environment that a process of ours gets besides its settings."""
+    return {name: os.environ[name] for name in _SURROUNDINGS if name in os.environ}

@@ -22,9 +22,10 @@ from pathlib import Path
 
 from agent.sandbox import Sandboxes, SandboxSettings
 from jobs.forge.git import Checkout, Remote
-from vibecoder.bench.ground import PERSON, BenchError, Ground, House, house, inherited, release
+from vibecoder.bench.ground import PERSON, BenchError, Ground, House, house, release
 from vibecoder.bench.rows import Row, row
 from vibecoder.local.github.bare import Files
+from vibecoder.settings import inherited
 
 ROUNDS = 5
 FILES = 5_000

@@ -13,8 +13,9 @@ import sys
 import time
 from collections import defaultdict
 
-from vibecoder.bench.ground import BenchError, Ground, inherited
+from vibecoder.bench.ground import BenchError, Ground
 from vibecoder.bench.rows import Row, row
+from vibecoder.settings import inherited
 
 RUNS = 3
 

@@ -2,24 +2,21 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from jobs.events import JobEvent
 from jobs.queue.store import Store, connect
 from vibecoder import tasks
-from vibecoder.demo import KEPT_ENVIRONMENT
 from vibecoder.local.github import issues
 from vibecoder.local.github.bare import Files
 from vibecoder.local.github.records import Actor, Issue, Repository, stamp
 from vibecoder.local.github.world import World
 from vibecoder.local.serve import free_port
 from vibecoder.local.stand_ins import StandIns, stand_ins
+from vibecoder.process import answers, running
 
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 60.0
@@ -104,52 +101,21 @@ class House:
         """`vibecoder web`, ready, and its address; the local GitHub sends its webhooks there."""
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(trust_env=False) as client:
-
-            async def ready() -> bool:
-                try:
-                    return (await client.get(f"{url}/readyz")).is_success
-                except httpx.TransportError:
-                    return False  # not listening yet
-
-            settings = {"PORT": str(port), "PUBLIC_URL": url}
-            async with self._process("web", settings, ready) as process:
-                self.world.hook_url = f"{url}/webhook"
-                yield process, url
+        settings = {"PORT": str(port), "PUBLIC_URL": url}
+        async with running("web", self._settings(settings), self.folder, answers(url)) as process:
+            self.world.hook_url = f"{url}/webhook"
+            yield Process(process.pid), url
 
     @asynccontextmanager
     async def worker(self, **overrides: str) -> AsyncIterator[Process]:
         """`vibecoder worker`, ready. `overrides` replace settings, such as an address."""
-        async with self._process("worker", overrides, self.store.workers) as process:
-            yield process
-
-    @asynccontextmanager
-    async def _process(
-        self, verb: str, more: Mapping[str, str], ready: Callable[[], Awaitable[object]]
-    ) -> AsyncIterator[Process]:
-        state = {"VIBECODER_STATE_DIR": str(self.folder / "service")}
-        environment = {**inherited(), **self.local.environment(), **state, **more}
-        log = self.folder / f"{verb}.log"
-        with log.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "vibecoder", verb,
-                cwd=self.folder,  # where no .env lies
-                env=environment, stdout=out, stderr=out,
-            )  # fmt: skip
-
-        async def ready_or_over() -> bool:
-            return process.returncode is not None or bool(await ready())
-
-        try:
-            await until(ready_or_over, f"vibecoder {verb} to be ready")
-            if process.returncode is not None:
-                words = log.read_text(errors="replace")[-1500:].strip()
-                raise BenchError(f"vibecoder {verb} did not start. Its last words:\n{words}")
+        settings = self._settings(overrides)
+        async with running("worker", settings, self.folder, self.store.workers) as process:
             yield Process(process.pid)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+
+    def _settings(self, more: Mapping[str, str]) -> dict[str, str]:
+        state = {"VIBECODER_STATE_DIR": str(self.folder / "service")}
+        return {**self.local.environment(), **state, **more}
 
 
 @asynccontextmanager
@@ -172,11 +138,6 @@ def release(ground: Ground) -> tuple[Files, str]:
     except tasks.NoRegistry:
         task, sources = tasks.sample(ground.folder / "sample")
         return sources.old, "the sample"
-
-
-def inherited() -> dict[str, str]:
-    """What a process of ours may have of our own environment: no settings, no keys."""
-    return {name: value for name, value in os.environ.items() if name in KEPT_ENVIRONMENT}
 
 
 async def until(condition: Callable[[], Awaitable[object]], what: str) -> None:

@@ -23,10 +23,11 @@ from vibecoder import tasks
 from vibecoder.bench import checkout, demo, memory, start, step, webhook
 from vibecoder.bench.ground import BenchError, Ground
 from vibecoder.bench.rows import Row
+from vibecoder.process import NotStarted
 from vibecoder.settings import Settings
 
 WIDTH = 140  # where no terminal says
-ERRORS = (BenchError, SandboxRefused, tasks.TaskError)
+ERRORS = (BenchError, NotStarted, SandboxRefused, tasks.TaskError)
 MEASURES: dict[str, ModuleType] = {
     "webhook": webhook,
     "start": start,
