@@ -81,9 +81,11 @@ def worker() -> None:
 @main.command()
 def redis() -> None:
     """The embedded Redis server, as a process of its own. Not needed where REDIS_URL is set."""
+    from vibecoder import run
     from vibecoder.local import redis
 
-    gc.enable()
+    run.loaded()
+    run.write_logs()
     try:
         redis.run_forever(settings.load().vibecoder_state_dir / "redis")
     except (settings.SettingsError, redis.StoreError) as error:
@@ -105,6 +107,30 @@ def local(
     try:
         asyncio.run(run.local(settings.load(), ready))
     except run.ERRORS as error:
+        _stop(error)
+
+
+@main.command()
+def setup(
+    public_url: Annotated[
+        str, typer.Option(help="where GitHub and people reach `vibecoder web`: https://HOST")
+    ],
+    organization: Annotated[
+        str | None, typer.Option(help="who shall own the App; without it, you yourself")
+    ] = None,
+    env_file: Annotated[Path, typer.Option(help="where the App's keys are written")] = Path(".env"),
+    replace: Annotated[bool, typer.Option(help="overwrite an App that is in there")] = False,
+) -> None:
+    """Registers a GitHub App of your own and writes its keys into .env."""
+    from rich.console import Console
+
+    from vibecoder import run, setup
+
+    run.loaded()
+    wanted = setup.Wanted(public_url, organization, env_file, replace)
+    try:
+        asyncio.run(setup.run(wanted, settings.load(), Console()))
+    except (settings.SettingsError, setup.SetupError) as error:
         _stop(error)
 
 

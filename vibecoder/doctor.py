@@ -25,11 +25,13 @@ from jobs.forge.github import GitHub
 from jobs.queue.errors import QueueError
 from vibecoder.compose.store import WEB_RETRIES, open_store
 from vibecoder.compose.worker import app_settings, model_settings, sandboxes
+from vibecoder.local import redis
+from vibecoder.local.redis import StoreError
 from vibecoder.local.sandbox.probe import probe
 from vibecoder.settings import Settings, SettingsError, required
 
 MANIFEST = Path(__file__).parent.parent / "github_app.yml"
-REMEDIABLE = (SettingsError, ForgeError, AgentError, QueueError, OSError)
+REMEDIABLE = (SettingsError, StoreError, ForgeError, AgentError, QueueError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,28 @@ async def _door(settings: Settings) -> str:
 
 
 async def _redis(settings: Settings) -> str:
+    if settings.redis_url is None:
+        # Attaches where it runs already; else it lives no longer than this look.
+        redis.start(settings.vibecoder_state_dir / "redis", die_with_parent=True)
     async with open_store(settings, WEB_RETRIES) as store:
         await store.ping()
-    return "answers" if settings.redis_url else "embedded, answers"
+        facts = await store.redis.info()
+    if int(facts.get("cluster_enabled", 0)):
+        raise SettingsError(
+            "Redis runs as a cluster; arq needs one primary, with cluster mode off."
+        )
+    if facts.get("maxmemory_policy") != "noeviction":
+        raise SettingsError("Redis evicts keys when it is full: set maxmemory-policy noeviction.")
+    if not int(facts.get("maxmemory", 0)):
+        raise SettingsError(
+            "Redis has no maxmemory: set one, so that new jobs are refused in time."
+        )
+    if not int(facts.get("aof_enabled", 0)):
+        raise SettingsError(
+            "Redis keeps no append-only file: set appendonly yes, or jobs get lost."
+        )
+    where = "yours" if settings.redis_url else "embedded"
+    return f"{where}, {facts.get('redis_version', '?')}, append-only, noeviction"
 
 
 async def _isolation(settings: Settings) -> str:

@@ -57,11 +57,10 @@ class Settings(BaseSettings):
     vibecoder_job_minutes: int = 60
     vibecoder_job_usd: Decimal = Decimal(5)
     vibecoder_daily_usd: Decimal | None = None
-    vibecoder_allow: str = ""  # comma-separated accounts; empty: everybody with write permission
+    vibecoder_allow: str = ""  # comma-separated people and owners; empty: whoever may write
 
     # Where people and GitHub reach it, and where it keeps things
     public_url: str | None = None
-    session_secret: SecretStr | None = None
     vibecoder_state_dir: Path = Path(".vibecoder")
     port: int = 8000
     ci: str | None = None  # set by CI services: what is missing is then a failure, not a detour

@@ -27,6 +27,8 @@ def free_port() -> int:
 async def serve(app: Any, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
     """Yields the address, such as "http://127.0.0.1:41233"; the server is stopped on leaving.
 
+    Raises what the app's start-up raises.
+
     Port 0 takes a free one. Keep-alive outlasts the clients' pools (the e2b SDK keeps idle
     connections for 300 s), because a server that hangs up first makes sporadic write errors.
     """
@@ -34,8 +36,18 @@ async def serve(app: Any, port: int = 0, host: str = "127.0.0.1") -> AsyncIterat
     # asyncio sets it only on sockets that name TCP as their protocol, and this one does not: a
     # small answer then waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    failed: list[Exception] = []
+
+    async def remembering(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] == "lifespan":
+                failed.append(error)  # uvicorn only logs it
+            raise
+
     config = uvicorn.Config(
-        app,
+        remembering,
         log_level="warning",
         access_log=False,
         timeout_keep_alive=620,
@@ -48,7 +60,7 @@ async def serve(app: Any, port: int = 0, host: str = "127.0.0.1") -> AsyncIterat
         while not server.started:
             if task.done():
                 task.result()
-                raise RuntimeError("the server did not start; its log says why")
+                raise failed[0] if failed else RuntimeError("the server did not start")
             await asyncio.sleep(0.01)
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:

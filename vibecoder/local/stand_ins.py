@@ -17,6 +17,7 @@ from vibecoder.local.github.world import World
 from vibecoder.local.model.app import app as model_app
 from vibecoder.local.model.script import Stage
 from vibecoder.local.sandbox.app import app as sandbox_app
+from vibecoder.local.sandbox.errors import FolderInUse
 from vibecoder.local.sandbox.probe import Isolation, install_bubblewrap, probe
 from vibecoder.local.sandbox.toolchain import prepare
 from vibecoder.local.serve import serve
@@ -130,7 +131,14 @@ async def sandbox(
         isolation=isolation,
         unisolated=unisolated,
     )
-    async with serve(server) as url:
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(serve(server))
+        except FolderInUse:
+            raise SandboxRefused(
+                "Another worker keeps its local sandboxes in this state directory. Give each "
+                "worker a VIBECODER_STATE_DIR of its own, or use E2B."
+            ) from None
         yield SandboxSettings(api_key=key, api_url=url, sandbox_url=url, template=None)
 
 
