@@ -205,6 +205,30 @@ async def test_a_wide_fix_of_long_files_takes_few_and_short_turns(tmp_path: Path
     assert all(1 <= read["start"] < read["end"] < 2100 for read in reads if "part" in read["path"])
 
 
+@pytest.mark.parametrize("healthy", [True, False])
+async def test_neighbours_that_failed_before_are_left_alone(
+    sources: Sources, tmp_path: Path, healthy: bool
+) -> None:
+    """Their failure would say nothing about the fix, and the check would end as neutral."""
+    broken = "" if healthy else "import what_no_sandbox_has\n"
+    write(sources.old / "tests/test_other.py", File(broken.encode()))
+    write(sources.new / "tests/test_other.py", File(f"{broken}\n".encode()))
+    task = replace(
+        TASK, test_files=("tests/test_other.py", "tests/test_lib.py"), program=("python", "-B")
+    )
+    task = replace(task, test_args=("-m", "unittest", "tests.test_lib.SumTest.test_add"))
+    stage = Stage()
+    stage.play(replay(task, sources))
+    root = tmp_path / "work"
+    shutil.copytree(sources.old, root)
+    hand = Hand(root)
+    async with serve(app(stage)) as url, anthropic.AsyncAnthropic(base_url=url, api_key="k") as ai:
+        end, _ = await converse(ai, hand, EXECUTOR, "go")
+    assert end is not None and end["outcome"] == "done"
+    runs = [code for command, code in hand.runs if command == task.related_command]
+    assert len(runs) == (2 if healthy else 1)
+
+
 class Clumsy(Hand):
     """Loses the first two results of each tool, as a crash of the worker would."""
 

@@ -7,9 +7,8 @@ that went wrong is tried in another way before the work goes on.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from vibecoder.local.model import edits, prose
 from vibecoder.local.model.edits import File
@@ -33,6 +32,7 @@ SHORT = 400  # lines of a file that is read as a whole; of longer ones only what
 AROUND = 25  # lines before and after that
 READS = 20  # calls in one turn
 BATCH = 30_000  # characters of edits in one turn
+BASELINE = 60  # seconds for the tests as they are
 LONGEST = 180_000  # characters of calls in one turn; the API ends an answer at 64,000 tokens
 
 
@@ -175,8 +175,24 @@ def _planner(task: Task, tests: list[Change], fixes: list[Change]) -> Part:
 def _executor(task: Task, tests: list[Change], fixes: list[Change]) -> Part:
     names = ", ".join(f"`{name}`" for name in prose.test_names(task)) or "the new tests"
     sources = [change.path for change in fixes if change.new and change.path.endswith(".py")][:50]
-    commands = list(dict.fromkeys([task.test_command, task.related_command]))
+    before = _neighbours(task, tests)
+
+    def commands(request: Request) -> list[str]:
+        """The test; and all of its files, if they passed before anything was changed.
+
+        Some need what a sandbox lacks, and their failure would say nothing about the fix.
+        """
+        healthy = before is not None and _exit_code(_first(request, before)) == 0
+        return [task.test_command, *([task.related_command] if healthy else [])]
+
     reproduce = (
+        Move(
+            lambda request, attempt: [
+                call("run_command", command=command, timeout_seconds=BASELINE)
+                for command in ([before] if before else [])
+            ],
+            words=(say("First of all: do the tests that are here pass as they are?"),),
+        ),
         *_work(tests, f"Step 1 is a test that fails for the reason in the issue: {names}."),
         Move(
             lambda request, attempt: [call("run_command", command=task.test_command)],
@@ -184,7 +200,7 @@ def _executor(task: Task, tests: list[Change], fixes: list[Change]) -> Part:
             words=(say("Now it should fail, because nothing is fixed yet."),),
         ),
         _finish(
-            [task.test_command],
+            lambda request: [task.test_command],
             lambda ran: f"{names} {_outcome(ran)} on the code as it is.",
         ),
     )
@@ -198,11 +214,18 @@ def _executor(task: Task, tests: list[Change], fixes: list[Change]) -> Part:
         lambda request, attempt: (
             []
             if _latest(request, task.test_command)
-            else [call("run_command", command=commands[0])]
+            else [call("run_command", command=task.test_command)]
         )
     )
     end = Move(lambda request, attempt: [_end(task, request)], done=_accepted, vital=True)
     return Part((reproduce, fix, (unseen, end)))
+
+
+def _neighbours(task: Task, tests: list[Change]) -> str | None:
+    """Runs the test files as they are before the work; None: there are none yet."""
+    kept = tuple(change.path for change in tests if change.old is not None)
+    command = replace(task, test_files=kept).related_command
+    return None if command == task.test_command else command
 
 
 def _work(changes: list[Change], thought: str) -> list[Move]:
@@ -274,14 +297,13 @@ def _pieces(calls: list[Block]) -> list[list[Block]]:
     return pieces
 
 
-def _proof(task: Task, commands: list[str], changes: list[Change]) -> Move:
+def _proof(task: Task, commands: Callable[[Request], list[str]], changes: list[Change]) -> Move:
     """Runs the test; where it fails, looks which files were lost, writes those, runs it again."""
-    runs = [call("run_command", command=command) for command in commands]
 
     def calls(request: Request, attempt: int) -> list[Block]:
         match attempt % 3:
             case 0:
-                return runs
+                return _runs(commands(request))
             case 1:
                 return [edits.check({change.path: change.new for change in changes})]
             case _:
@@ -305,13 +327,19 @@ def _proof(task: Task, commands: list[str], changes: list[Change]) -> Move:
     )
 
 
-def _finish(commands: list[str], summary: Callable[[Result | None], str]) -> Move:
+def _runs(commands: Sequence[str]) -> list[Block]:
+    return [call("run_command", command=command) for command in commands]
+
+
+def _finish(
+    commands: Callable[[Request], list[str]], summary: Callable[[Result | None], str]
+) -> Move:
     """Ends a step with the runs that show it; where that is refused, runs them anew first."""
 
     def calls(request: Request, attempt: int) -> list[Block]:
         if attempt % 2:
-            return [call("run_command", command=command) for command in commands]
-        latest = [_latest(request, command) for command in commands]
+            return _runs(commands(request))
+        latest = [_latest(request, command) for command in commands(request)]
         first, *others = latest
         # The neighbours are cited where they pass; a suite may need what this machine lacks.
         cited = [first, *(other for other in others if other and _exit_code(other) == 0)]
@@ -355,12 +383,17 @@ def _exit_code(result: Result | None) -> int | None:
     return int(match[2]) if match else None
 
 
-def _latest(request: Request, command: str) -> Result | None:
-    def asked(fields: Any) -> bool:
-        return bool(fields.get("command") == command)
+def _all_runs(request: Request, command: str) -> list[Result]:
+    found = [result for result in request.exchanges if result.input.get("command") == command]
+    return [result for result in found if _ran(result)]
 
-    runs = [result for result in request.exchanges if asked(result.input) and _ran(result)]
-    return runs[-1] if runs else None
+
+def _first(request: Request, command: str) -> Result | None:
+    return next(iter(_all_runs(request, command)), None)
+
+
+def _latest(request: Request, command: str) -> Result | None:
+    return next(reversed(_all_runs(request, command)), None)
 
 
 def _outcome(ran: Result | None) -> str:
