@@ -70,8 +70,7 @@ async def run(ground: Ground, seed: int, again: str) -> Outcome:
         for injury in injuries:
             group.create_task(strike(injury))
     ground.world.faults.clear()
-    await ground.processes.mend()
-    await over(ground, asked, outcome)
+    await over(ground, asked, outcome, ground.processes.mend)
     for each in asked:
         events = [event for _, event in await ground.store.history(each.job_id)]
         for injury, at, victim in hits:

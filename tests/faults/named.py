@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from shutil import rmtree
 from typing import cast
@@ -44,8 +45,7 @@ async def run(ground: Ground, point: Point, injury: str, again: str) -> Outcome:
     else:
         ground.traps.set = [Trap(point.since, "before", _adding(ground, trap))]
     asked = strike.asked = ground.ask()
-    await over(ground, [asked], outcome)
-    await asyncio.gather(*strike.tasks)
+    await over(ground, [asked], outcome, strike.done)
     outcome.struck = int(trap.sprung)
     if not trap.sprung:
         outcome.faults.append(Fault("failed", str(asked), f"{point.name} was never reached"))
@@ -71,9 +71,23 @@ class _Strike:
         self.injury = injury
         self.asked: Asked | None = None
         self.at = 0.0
-        self.tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._idle = asyncio.Event()  # set while nothing is being done to anybody
+        self._idle.set()
+
+    async def done(self) -> None:
+        """Returns once whoever was struck is up again."""
+        await self._idle.wait()
+        await asyncio.gather(*self._tasks)
 
     async def __call__(self, knock: Knock) -> Fate:
+        self._idle.clear()
+        try:
+            return await self._strike(knock)
+        finally:
+            self._idle.set()
+
+    async def _strike(self, knock: Knock) -> Fate:
         assert self.asked is not None
         victim = self.ground.processes[knock.process]
         self.at = time.time()
@@ -83,7 +97,7 @@ class _Strike:
                 await victim.start()
                 return "abandon"
             case "term":
-                self.tasks.append(asyncio.create_task(self._stop(knock)))
+                self._tasks.append(asyncio.create_task(self._stop(knock)))
             case "freeze" | "overlap" | "zombie":
                 fence = await _fence(self.ground, self.asked)
                 victim.freeze()
@@ -96,7 +110,7 @@ class _Strike:
                 return "abandon"
             case "redis":
                 self.ground.server.kill()
-                self.tasks.append(asyncio.create_task(self._restart_redis()))
+                self._tasks.append(asyncio.create_task(self._restart_redis()))
         return "go on"
 
     async def _superseded(self, fence: int) -> None:
@@ -146,27 +160,43 @@ async def ended(ground: Ground, asked: Asked) -> bool:
         return False
 
 
-async def over(ground: Ground, asked: list[Asked], outcome: Outcome) -> None:
-    """Waits until all jobs have ended and everything is at rest, then judges."""
+async def over(
+    ground: Ground, asked: list[Asked], outcome: Outcome, struck: Callable[[], Awaitable[None]]
+) -> None:
+    """Waits until all jobs have ended, `struck` returns and everything is at rest, then judges."""
     timers = ground.timers
 
     async def all_ended() -> bool:
         return all([await ended(ground, each) for each in asked])
 
     done = await until(all_ended, PATIENCE + 4 * timers.takeover + 2 * timers.missed, every=0.2)
+    if done:
+        await struck()
     ground.traps.set.clear()
     await ground.processes.mend()
-
-    async def at_rest() -> bool:
-        return not [fault for fault in await left_over(ground) if "clone" not in fault.words]
-
     if done:
-        await until(at_rest, 2 * timers.takeover + timers.sandboxes + 10, every=0.2)
+        await _at_rest(ground, 2 * timers.takeover + timers.sandboxes + 10)
         await ground.world.courier.settled()
     outcome.faults += await judge(ground, asked)
     for process in ground.processes.workers:
         for left in (ground.folder / process.name / "clones").glob("*"):
             rmtree(left)
+
+
+async def _at_rest(ground: Ground, seconds: float) -> None:
+    """Returns once nothing has been left to do for a while, or the time is over."""
+    since: float | None = None
+    calm = max(1.0, 0.3 * ground.timers.lease)  # a heartbeat, so that who was frozen has woken up
+
+    async def quiet() -> bool:
+        nonlocal since
+        if [fault for fault in await left_over(ground) if "clone" not in fault.words]:
+            since = None
+            return False
+        since = since or time.monotonic()
+        return time.monotonic() - since > calm
+
+    await until(quiet, seconds, every=0.1)
 
 
 async def recovery(ground: Ground, asked: Asked, at: float) -> list[float]:

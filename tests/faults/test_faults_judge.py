@@ -67,7 +67,7 @@ async def test_the_judge_sees_what_was_done_to_a_good_run(here: Ground) -> None:
     assert {"doubled", "stale"} <= await kinds(here, asked)
     bare.set_ref(repository.folder, f"refs/heads/{job.branch}", job.head_sha)
 
-    # a sandbox that nobody kills, and a queue entry of no job
+    # a queue entry of no job
     await leave_entry(here.store)
     assert "left" in await kinds(here, asked)
 
