@@ -188,7 +188,8 @@ class GitHttp:
         for name, variable in (
             (b"git-protocol", "HTTP_GIT_PROTOCOL"),
             (b"content-encoding", "HTTP_CONTENT_ENCODING"),
-            (b"content-length", "CONTENT_LENGTH"),  # absent when chunked: git reads to the end
+            # Not the length: git then reads to the end. With a length it would ask for the rest
+            # of a cut request for ever, at full speed, also after this process is gone.
         ):
             if name in headers:
                 environment[variable] = headers[name]
