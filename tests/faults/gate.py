@@ -44,6 +44,8 @@ class Gate:
         knock = Knock(process, self._place, scope["method"], scope["path"])
         if await self._traps.spring(knock, "before") == "abandon":
             return  # the server hangs up
+        if process:
+            send = _links_of(process, send)
         mints = process and knock.path.endswith("/access_tokens")
         if not mints and not self._traps.wanted(knock):
             await self._app(scope, receive, send)
@@ -80,3 +82,20 @@ class Gate:
         if answer[0].get("status") == 201:
             body = b"".join(message.get("body", b"") for message in answer[1:])
             self.holders[json.loads(body)["token"]] = process
+
+
+def _links_of(process: str, send: Send) -> Send:
+    """Has the next page of a list lie where the process asked for this one."""
+
+    async def passing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [
+                (name, value.replace(b"/api/v3/", f"/@{process}/api/v3/".encode()))
+                if name == b"link"
+                else (name, value)
+                for name, value in message.get("headers", ())
+            ]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return passing

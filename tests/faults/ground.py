@@ -24,7 +24,7 @@ from tests.faults.wire import Wire
 from vibecoder.local import redis
 from vibecoder.local.github import issues
 from vibecoder.local.github.app import app as github_app
-from vibecoder.local.github.records import Actor, Delivery, Issue, Repository, stamp
+from vibecoder.local.github.records import Actor, Delivery, Effect, Issue, Repository, stamp
 from vibecoder.local.github.world import World
 from vibecoder.local.model.app import app as model_app
 from vibecoder.local.model.script import Stage
@@ -56,6 +56,18 @@ class Server:
         os.waitpid(self.running.pid, 0)
 
 
+class Effects(list[Effect]):
+    """The log of effects, with finer times than GitHub's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def append(self, effect: Effect) -> None:
+        self.times.append(time.time())
+        super().append(effect)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request of a person: a comment that starts a job."""
@@ -83,6 +95,7 @@ class Ground:
     stage: Stage
     server: Server
     store: Store
+    effects: Effects
     traps: Traps
     gate: Gate  # GitHub's
     processes: Processes
@@ -152,6 +165,7 @@ async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Gro
         server = Server(folder / "redis")
         stack.callback(lambda: server.running.stop())
         world = World(folder / "github")
+        world.effects = effects = Effects()
         gate = Gate(github_app(world), "github", traps)
         world.base_url = github = await stack.enter_async_context(serve(gate))
         model_key = f"sk-ant-local-{token_hex(20)}"

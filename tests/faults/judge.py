@@ -47,7 +47,8 @@ async def _judge_one(ground: Ground, asked: Asked) -> list[Fault]:
     found: list[tuple[Kind, str]] = []
     events = [event for _, event in await ground.store.history(asked.job_id)]
     if not events:
-        return [Fault("lost", str(asked), "the request was acknowledged, and there is no job")]
+        said = "was acknowledged" if ground.acknowledged(asked) else "never got through"
+        return [Fault("lost", str(asked), f"the request {said}, and there is no job")]
     job = fold(asked.job_id, events)
     found += _of_record(job, events)
     found += await _of_other_jobs(ground.store, asked)
@@ -173,10 +174,13 @@ def _of_checks(asked: Asked, job: Job) -> list[tuple[Kind, str]]:
     """One run of each name a head; all of them over, the last with the job's conclusion."""
     found: list[tuple[Kind, str]] = []
     for suite in asked.repository.suites.values():
-        names = Counter(run.name for run in suite.runs.values())
+        # A run cannot be deleted, so twins by a frozen worker's late request stay. What they say
+        # must be the same, because GitHub shows only one of them.
+        said = {(run.name, run.conclusion, run.title, run.summary) for run in suite.runs.values()}
+        names = Counter(name for name, *_ in said)
         short = suite.head_sha[:8]
         found += [
-            ("doubled", f"{short} has {count} check runs named {name}")
+            ("doubled", f"{short} has {count} check runs named {name} that disagree")
             for name, count in names.items()
             if count > 1
         ]
@@ -198,22 +202,28 @@ def _of_checks(asked: Asked, job: Job) -> list[tuple[Kind, str]]:
 
 
 def _of_owners(ground: Ground, asked: Asked, events: list[JobEvent]) -> list[tuple[Kind, str]]:
-    """No push by a worker after another, who owned the job later, has pushed."""
-    order: dict[str, int] = {}  # a process to the last of its claims
-    for at, claim in enumerate(event for event in events if isinstance(event, Claimed)):
-        owner = ground.processes.of_pid(int(claim.worker.split("-")[-2]))
-        if owner is not None:
-            order[owner.name] = at
-    tokens = {token.id: text for text, token in ground.world.tokens.items()}
-    latest, found = -1, []
-    for effect in ground.world.effects:
+    """No push by an old owner once the new one has pushed."""
+    owners = [
+        (event.at, owner.name)
+        for event in events
+        if isinstance(event, Claimed)
+        and (owner := ground.processes.of_pid(int(event.worker.split("-")[-2])))
+    ]
+    texts = {token.id: text for text, token in ground.world.tokens.items()}
+    pushed: dict[tuple[float, str], bool] = {}  # claims whose owner has pushed
+    found: list[tuple[Kind, str]] = []
+    for at, effect in zip(ground.effects.times, ground.effects, strict=True):
         if effect.verb != "push" or not effect.target.startswith(asked.repository.full_name + "@"):
             continue
-        process = ground.gate.holders.get(tokens.get(effect.token_id or 0, ""), "")
-        if order.get(process, latest) < latest:
-            found.append(("stale", f"{process} pushed after its successor had"))
-        latest = max(latest, order.get(process, latest))
-    return [("stale", words) for _, words in found]
+        process = ground.gate.holders.get(texts.get(effect.token_id or 0, ""), "")
+        now = next((claim for claim in reversed(owners) if claim[0] <= at), None)
+        if now is None:
+            continue
+        if now[1] == process:
+            pushed[now] = True
+        elif pushed.get(now):
+            found.append(("stale", f"{process} pushed after {now[1]}, its successor, had"))
+    return found
 
 
 async def left_over(ground: Ground) -> list[Fault]:

@@ -172,6 +172,11 @@ async def over(
     done = await until(all_ended, PATIENCE + 4 * timers.takeover + 2 * timers.missed, every=0.2)
     if done:
         await struck()
+    outcome.faults += [
+        Fault("failed", process.name, f"it ended by itself: {process.last_words()}")
+        for process in [ground.processes.web, *ground.processes.workers]
+        if not process.alive
+    ]
     ground.traps.set.clear()
     await ground.processes.mend()
     if done:

@@ -70,6 +70,10 @@ class Process:
         self.frozen = False
         self.pids.append(self.running.pid)
 
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else "it said nothing"
+
     def signal(self, number: signal.Signals) -> None:
         if self.alive and self.running is not None:
             self.running.send_signal(number)
