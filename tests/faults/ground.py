@@ -209,7 +209,18 @@ async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Gro
         await until(present, START_SECONDS)
         reach = {"api_key": sandbox_key, "api_url": sandbox, "sandbox_url": sandbox}
         yield Ground(
-            folder, world, stage, server, store, traps, gate, processes, reach, timers, knocks
+            folder,
+            world,
+            stage,
+            server,
+            store,
+            effects,
+            traps,
+            gate,
+            processes,
+            reach,
+            timers,
+            knocks,
         )
 
 
