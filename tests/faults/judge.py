@@ -238,7 +238,8 @@ async def left_over(ground: Ground) -> list[Fault]:
     left += [f"the sandbox {name}" for name in await ground.sandboxes()]
     for process in ground.processes.workers:
         clones = ground.folder / process.name / "clones"
-        left += [f"{process.name}'s clone {each.name}" for each in clones.glob("*")]
+        found = [each.parent for each in clones.glob("**/objects")]  # git's
+        left += [f"{process.name}'s clone {each.name}" for each in found]
     return [Fault("left", "everything is over", words) for words in left]
 
 

@@ -184,8 +184,8 @@ async def over(
         await ground.world.courier.settled()
     outcome.faults += await judge(ground, asked)
     for process in ground.processes.workers:
-        for left in (ground.folder / process.name / "clones").glob("*"):
-            rmtree(left)
+        for left in (ground.folder / process.name / "clones").glob("**/objects"):
+            rmtree(left.parent)
 
 
 async def _at_rest(ground: Ground, seconds: float) -> None:
