@@ -13,6 +13,7 @@ import io
 import itertools
 import json
 import posixpath
+import re
 import secrets
 import shlex
 import zlib
@@ -53,6 +54,7 @@ KEEP = 15_000  # bytes of an output's head, and of its tail
 MAX_FILE = 20_000_000  # bytes of one file read into memory
 MAX_MANIFEST = 64_000_000  # bytes, unpacked
 MAX_ANSWER = 8_000_000  # characters of an answer in JSON
+PAUSES = (1.0, 3.0)  # seconds before making one is tried again
 ENVIRONMENT = {
     "CI": "1",
     "NO_COLOR": "1",
@@ -61,8 +63,8 @@ ENVIRONMENT = {
     "PIP_PROGRESS_BAR": "off",
     "TQDM_DISABLE": "1",
     # What running the tests leaves behind would look like work in the manifest.
+    # (pytest's cache brings a .gitignore of its own.)
     "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTEST_ADDOPTS": "-o cache_dir=/tmp/pytest_cache",
 }
 
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
@@ -103,16 +105,16 @@ class Sandboxes:
         Raises SandboxRefused where key or quota do not allow it, else SandboxError.
         """
         key = hashlib.sha256(f"{self._owner}\n{job_id}\n{attempt}".encode()).hexdigest()
-        with _errors("could not be created"):
-            box = await AsyncSandbox.create(
-                self._settings.template,
-                timeout=self._settings.seconds,
-                metadata={"vibecoder_owner": self._owner, "vibecoder_job": job_id},
-                idempotency_key=key,
-                allow_internet_access=False,
-                network={"allow_public_traffic": False},
-                **self._connection(),
-            )
+        for pause in (*PAUSES, None):
+            try:
+                box = await self._create(job_id, key)
+                break
+            except SandboxRefused:
+                raise
+            except SandboxError:
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)  # the key makes the same request give the same one
         sandbox = Sandbox(box, self._settings.seconds)
         try:
             await sandbox.prepare()
@@ -121,6 +123,18 @@ class Sandboxes:
                 await asyncio.shield(sandbox.kill())
             raise
         return sandbox
+
+    async def _create(self, job_id: str, key: str) -> AsyncSandbox:
+        with _errors("could not be created"):
+            return await AsyncSandbox.create(
+                self._settings.template,
+                timeout=self._settings.seconds,
+                metadata={"vibecoder_owner": self._owner, "vibecoder_job": job_id},
+                idempotency_key=key,
+                allow_internet_access=False,
+                network={"allow_public_traffic": False},
+                **self._connection(),
+            )
 
     async def connect(self, sandbox_id: str) -> "Sandbox":
         """The sandbox as it was left. Raises SandboxGone if there is none any more."""
@@ -505,7 +519,7 @@ def _about_file(error: SandboxException, path: str, what: str) -> OSError | Agen
 def _translated(error: Exception, what: str) -> AgentError:
     match error:
         case SandboxNotRunningException() | SandboxNotFoundException():
-            return SandboxGone(f"The sandbox {what}: it no longer exists.")
+            return SandboxGone(f"The sandbox no longer exists, so it {what}.")
         case AuthenticationException():
             return SandboxRefused(
                 f"The sandbox {what}: its provider did not accept the key. Check E2B_API_KEY."
@@ -520,7 +534,9 @@ def _translated(error: Exception, what: str) -> AgentError:
         case NotEnoughSpaceException():
             return SandboxError(f"The sandbox {what}: its disk is full.")
         case _:
-            why = " ".join(str(error).split())[:300] or type(error).__name__
+            # Addresses inside a deployment are nobody's business on GitHub.
+            words = re.sub(r"\(?https?://\S+", "its address", " ".join(str(error).split()))
+            why = words[:300] or type(error).__name__
             return SandboxError(f"The sandbox {what}: {why}")
 
 

@@ -1,6 +1,7 @@
 """Carries out the model's tool calls in the sandbox and keeps the ledger of what was done."""
 
 import asyncio
+import hashlib
 import posixpath
 import time
 from collections.abc import Mapping
@@ -74,6 +75,7 @@ class Workbench:
         # What a file's syntax was before its first edit; None: it was not checked.
         self._before: dict[str, tuple[SyntaxProblem, ...] | None] = {}
         self._broken: set[str] = set()  # files with syntax errors that we made
+        self._objected: set[tuple[str, bytes]] = set()  # … and the contents last objected to
 
     async def use(self, call: Input) -> str:
         """The tool's result for the model. Raises ToolFailed where it was not done."""
@@ -102,8 +104,11 @@ class Workbench:
                 raise ToolFailed(f"{call.name} is not available here.")
 
     async def objection(self) -> str | None:
-        """Why the files cannot be committed as they are: syntax errors that were not there."""
-        still = []
+        """Why the files cannot be committed as they are: syntax errors that were not there.
+
+        What is left exactly as it was objected to is meant so, like a test's broken input.
+        """
+        still, standing = [], set()
         for path in sorted(self._broken):
             try:
                 data = await self.sandbox.read(path)
@@ -111,10 +116,18 @@ class Workbench:
                 continue  # deleted since
             found = await self._new_problems(path, data)
             if found:
+                standing.add((path, hashlib.sha256(data).digest()))
                 still.append(_listed(path, found))
             else:
                 self._broken.discard(path)
-        return "Mend these syntax errors first:\n" + "\n".join(still) if still else None
+        if not still or standing == self._objected:
+            return None
+        self._objected = standing
+        errors = "\n".join(still)
+        return (
+            f"Mend these syntax errors first:\n{errors}\nIf a file has to be broken, as input of a "
+            "test, say so in the summary and call finish_step again."
+        )
 
     async def _read_file(self, call: tools.ReadFile) -> str:
         data = await self._content(call.path)

@@ -61,7 +61,7 @@ async def run(*command: str, **environment: str) -> None:
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     screen = Console(record=True, width=110, highlight=False)
-    wanted = Wanted("itsdangerous", None, None, None)
+    wanted = Wanted(None, None, None, None)
     asyncio.run(demo.run(wanted, settings.load(), screen, then=take))
     screen.save_svg(str(IMAGES / "demo.svg"), title="make demo")
 

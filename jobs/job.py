@@ -5,7 +5,16 @@ from decimal import Decimal
 from typing import Literal, assert_never
 
 from agent.plan import Plan
-from jobs.commands import AcceptPlan, Actor, CancelJob, Issue, OpenPull, Repository, StartJob
+from jobs.commands import (
+    AcceptPlan,
+    Actor,
+    CancelJob,
+    Command,
+    Issue,
+    OpenPull,
+    Repository,
+    StartJob,
+)
 from jobs.events import (
     Allowed,
     Approved,
@@ -188,12 +197,12 @@ def may_write(permission: str) -> bool:
 JobCommand = StartJob | AcceptPlan | CancelJob | OpenPull
 
 
-def not_permitted(command: JobCommand, permission: str) -> Refusal:
-    """For somebody without write permission; on a public repository it is not said aloud."""
+def not_permitted(command: Command, *, silent: bool) -> Refusal:
+    """For somebody without write permission; a stranger in public does not hear it."""
     return Refusal(
-        f"@{command.actor.login}, only people with write permission on "
+        f"Sorry, {command.actor.login}: only people with write permission on "
         f"{command.repository.name} can ask me to work here.",
-        silent=not command.repository.private,
+        silent,
     )
 
 
@@ -202,7 +211,7 @@ def decide(
 ) -> tuple[JobEvent, ...] | Refusal:
     """What `command` does to `job`, given the sender's live permission on the repository."""
     if not may_write(permission):
-        return not_permitted(command, permission)
+        return not_permitted(command, silent=not command.repository.private)
     if command.repository.id != job.repository.id:
         return Refusal("That job belongs to another repository.")
     match command:
@@ -215,7 +224,7 @@ def decide(
                 return Refusal(f"There is nothing to stop: this job already {job.state}.")
             asked = CancelAsked(now, command.actor)
             if job.state in {"queued", "awaiting_approval"}:
-                words = f"Stopped by {command.actor.login} before any work began."
+                words = f"Stopped by {command.actor.login}."
                 return (asked, Finished(now, "cancelled", words))
             return (asked,)
         case OpenPull():

@@ -16,7 +16,7 @@ from agent.sandbox import Sandbox
 from jobs.events import Cloned, Noted, SandboxReady, StepCommitted
 from jobs.forge import render
 from jobs.forge.errors import PushRefused
-from jobs.forge.git import Checkout, Remote
+from jobs.forge.git import Checkout, Head, Remote
 from jobs.forge.github import Forge
 from jobs.forge.remote import remote_head
 from jobs.job import Job
@@ -69,16 +69,8 @@ async def _adopt(record: Record, checkout: Checkout) -> None:
     Raises PushRefused where somebody else moved the branch.
     """
     job, head = record.job, checkout.head()
-    bot = await record.shop.github.bot()
     number = job.steps_done + 1
-    ours = (
-        job.plan is not None
-        and number <= len(job.plan.steps)
-        and head.author.email == bot.email
-        and head.parents == (job.head_sha,)
-        and f"\nVibecode-Step: {number}/" in head.message
-    )
-    if not ours:
+    if not await next_step_of_ours(record, head):
         raise PushRefused(
             "stale",
             f"The branch `{job.branch}` is not as I left it, so I did not write to it. "
@@ -86,6 +78,19 @@ async def _adopt(record: Record, checkout: Checkout) -> None:
         )
     subject = head.message.partition("\n")[0]
     await record.add(StepCommitted(record.now, number, checkout.head_sha, subject, (), 0, 0, -1))
+
+
+async def next_step_of_ours(record: Record, head: Head) -> bool:
+    """Whether a commit on our branch is the next step, made by a worker that could not say so."""
+    job, bot = record.job, await record.shop.github.bot()
+    number = job.steps_done + 1
+    return (
+        job.plan is not None
+        and number <= len(job.plan.steps)
+        and head.author.email == bot.email
+        and head.parents == (job.head_sha,)
+        and f"\nVibecode-Step: {number}/" in head.message
+    )
 
 
 async def _free_branch(job: Job, remote: Remote) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.model import Model
 from agent.sandbox import Sandboxes
 from jobs.events import Finished, JobEvent, Outcome
+from jobs.forge.errors import NotGranted
 from jobs.forge.github import Forge, GitHub
 from jobs.forge.report import Report
 from jobs.job import Job
@@ -76,5 +77,15 @@ class Record:
         )
 
     async def report(self) -> Report:
-        """What shows the job on GitHub, each write under the lease."""
-        return Report(await self.forge(), self.shop.public_url, self.lease.guard)
+        """What shows the job on GitHub, each write under the lease.
+
+        Raises NotGranted where the App may not even comment.
+        """
+        try:
+            forge = await self.forge()
+        except NotGranted:
+            repository = self.job.repository
+            forge = await self.shop.github.voice(
+                repository.installation_id, repository.id, repository.name
+            )
+        return Report(forge, self.shop.public_url, self.lease.guard)

@@ -37,4 +37,5 @@ def read(text: bytes | None) -> RepoConfig:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise RepoConfigError(f"`{PATH}`: {name}: {first['msg']}. Please mend it.") from error
+        problem = "unknown setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise RepoConfigError(f"`{PATH}`: {name}: {problem}. Please mend it.") from error

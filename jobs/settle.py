@@ -14,7 +14,7 @@ import structlog
 from jobs.commands import Command, Explain, OpenPull, StartJob
 from jobs.events import Finished, JobEvent
 from jobs.forge import render
-from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing
+from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing, NotGranted
 from jobs.forge.github import Forge, GitHub
 from jobs.job import Job, JobCommand, Refusal, decide, may_write, not_permitted
 from jobs.pull import pull_of
@@ -52,8 +52,12 @@ async def settle(desk: Desk, command_id: str) -> None:
         if desk.clock() - await desk.store.received_at(command_id) > PATIENCE:
             raise
         raise TryLater(str(error), 30) from error
+    except NotGranted as error:
+        verdict = f"refused: {error}"
+        await _end_unstarted(desk, command_id, command, str(error))
+        await _say_with_less(desk, command, str(error))
     except ForgeError as error:
-        # Nothing can be said on GitHub: the App was suspended, uninstalled or lacks a permission.
+        # Suspended or uninstalled: nothing can be said on GitHub.
         verdict = f"refused: {error}"
         await _end_unstarted(desk, command_id, command, str(error))
     log.info(
@@ -83,14 +87,17 @@ async def _settle(desk: Desk, command_id: str, command: Command) -> str:
     repository = command.repository
     forge = await desk.github.repository(repository.installation_id, repository.id, repository.name)
     permission = await forge.permission(command.actor.login)
+    if not may_write(permission):
+        stranger = not repository.private and not await forge.collaborates(command.actor.login)
+        refusal = not_permitted(command, silent=stranger)
+        await _end_unstarted(desk, command_id, command, refusal.reason)
+        return await _refuse(desk, forge, command, refusal)
     if isinstance(command, Explain):
-        if not may_write(permission):
-            return "ignored: a stranger's words"
         await forge.comment(
             command.issue.number, f"reply-{command.comment.id}", render.explain(command)
         )
         return "explained"
-    if may_write(permission) and command.comment is not None:
+    if command.comment is not None:
         # A comment that was deleted meanwhile, or a locked thread, needs no receipt.
         with suppress(Missing, Locked):
             await forge.react(command.comment.id, "eyes")
@@ -98,7 +105,7 @@ async def _settle(desk: Desk, command_id: str, command: Command) -> str:
     while True:
         job, seen = await _job_of(desk, command_id, command)
         if job is None:
-            return await _without_job(desk, forge, command_id, command, permission)
+            return await _without_job(desk, forge, command_id, command)
         if await desk.store.caused(job.id, command_id):
             return "followed"  # by a worker that died before it could say so
         decision = decide(job, command, permission, desk.clock())
@@ -139,6 +146,16 @@ async def _refuse(desk: Desk, forge: Forge, command: Command, refusal: Refusal) 
     return f"refused: {refusal.reason}"
 
 
+async def _say_with_less(desk: Desk, command: Command, reason: str) -> None:
+    """A missing permission, said with what is granted; else the journal alone tells of it."""
+    repository = command.repository
+    key = (repository.installation_id, repository.id, repository.name)
+    with suppress(ForgeError):
+        voice = await desk.github.voice(*key)
+        if may_write(await voice.permission(command.actor.login)):
+            await _refuse(desk, voice, command, Refusal(reason))
+
+
 async def _job_of(desk: Desk, command_id: str, command: JobCommand) -> tuple[Job | None, str]:
     """The job that the command is about and the id of its last event; None where there is none."""
     job_id = (await desk.store.submitted(command_id)).job_id
@@ -152,12 +169,8 @@ async def _job_of(desk: Desk, command_id: str, command: JobCommand) -> tuple[Job
         return None, "0"
 
 
-async def _without_job(
-    desk: Desk, forge: Forge, command_id: str, command: JobCommand, permission: str
-) -> str:
+async def _without_job(desk: Desk, forge: Forge, command_id: str, command: JobCommand) -> str:
     """A command that names no job, or a start that found its issue taken by another job."""
-    if not may_write(permission):
-        return await _refuse(desk, forge, command, not_permitted(command, permission))
     submitted = await desk.store.submitted(command_id)
     if submitted.full:
         return await _refuse(desk, forge, command, Refusal(FULL))

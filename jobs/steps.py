@@ -20,7 +20,6 @@ from jobs.events import (
     CommandRan,
     Finished,
     Noted,
-    Outcome,
     Planned,
     StepBegan,
     StepCommitted,
@@ -30,8 +29,11 @@ from jobs.forge import render
 from jobs.forge.errors import PushRefused
 from jobs.forge.git import Checkout, Person, Refusals, Remote
 from jobs.forge.github import Forge
+from jobs.forge.remote import remote_head
 from jobs.forge.report import Report
+from jobs.prepare import next_step_of_ours
 from jobs.pull import pull_of
+from jobs.queue.errors import TryLater
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfig
 from jobs.show import show_last
@@ -108,8 +110,7 @@ class Bench:
         )
         if report.outcome == "done":
             return record.end("succeeded", report.summary, report.not_done)
-        outcome: Outcome = "stopped" if record.job.commits else "failed"
-        return record.end(outcome, report.summary, report.not_done or None)
+        return record.end("failed", report.summary, report.not_done or None)
 
     async def _save(
         self, plan: Plan, number: int, step: Step, summary: str, edits: int
@@ -153,6 +154,8 @@ class Bench:
         except PushRefused as error:
             if error.kind == "secret":
                 return NotSaved((str(error),))
+            if error.kind == "stale" and await self._overtaken():
+                raise TryLater("An earlier worker's push of this step came late.", 1) from error
             raise
         await record.add(
             StepCommitted(
@@ -169,6 +172,17 @@ class Bench:
         await self._open_pull()
         return Saved(commit.sha, tuple(change.path for change in commit.files))
 
+    async def _overtaken(self) -> bool:
+        """Whether what is on the branch now is this very step, pushed by a worker that was lost.
+
+        Its push may still be under way while this worker begins. The next run adopts it.
+        """
+        there = await asyncio.to_thread(remote_head, self.remote, self.record.job.branch)
+        if there is None:
+            return False
+        await asyncio.to_thread(self.checkout.bring, self.remote, there)
+        return await next_step_of_ours(self.record, self.checkout.about(there))
+
     async def _open_pull(self) -> None:
         record = self.record
         if record.job.commits and record.job.pull is None:
@@ -179,6 +193,8 @@ class Bench:
         match progress:
             case Said(text=text):
                 await add(Noted(now, text[:NOTE_CHARS]))
+            case Used(tool="submit_plan" | "finish_step" | "finish_run"):
+                pass  # what follows from it is an event of its own
             case Used(tool=tool, about=about, failed=failed):
                 await add(Noted(now, f"{tool} {about}{' ✗' if failed else ''}"))
             case Run():

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 from arq.worker import RetryJob
 
-from agent.errors import AgentError, LimitReached
+from agent.errors import AgentError, LimitReached, SandboxGone
 from agent.loop import Assignment, Nothing
 from jobs import repoconfig
 from jobs.events import Claimed, Finished
@@ -32,6 +32,7 @@ from jobs.steps import Bench, limits_of
 
 log = structlog.get_logger()
 
+SANDBOX_TRIES = 3
 LAST_WORD_SECONDS = 6 * 3600.0  # after its end, for how long a job's last word is tried again
 
 
@@ -51,6 +52,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
             raise TryLater("GitHub is away, and the job's last word is unsaid.", 300)
         return
     structlog.contextvars.bind_contextvars(job=lease.job_id)
+    log.info("job begins", attempt=lease.attempt, repository=record.job.repository.name)
     await record.add(Claimed(record.now, lease.worker, lease.token))
     end: Finished | None
     report: Report | None = None
@@ -70,6 +72,10 @@ async def work(shop: Workshop, lease: Lease) -> None:
         end = await _cancelled(record)
     except LimitReached as error:
         end = record.end("stopped", str(error))
+    except SandboxGone as error:
+        if lease.attempt < SANDBOX_TRIES:
+            raise  # it is tried again with a new one, from the last commit
+        end = record.end("failed", f"The sandbox was lost {lease.attempt} times. {error}")
     except JournalFull as error:
         end = record.end("stopped", str(error))
     except QueueError:
@@ -88,6 +94,13 @@ async def work(shop: Workshop, lease: Lease) -> None:
     # Shown before it is stored: a worker that dies in between shows it again, never omits it.
     said = report is None or await show_last(report, record.job.apply(end))
     await record.add(end)
+    log.info(
+        "job ended",
+        outcome=end.outcome,
+        reason=end.summary,
+        usd=str(record.job.usd),
+        seconds=round(record.job.worked, 1),
+    )
     if not said:
         raise TryLater("GitHub is away, and the job's last word is unsaid.", 60)
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,8 @@ main = typer.Typer(
 @main.command()
 def demo(
     task: Annotated[
-        str, typer.Option(help="another real task: PACKAGE or PACKAGE@NEW_VERSION")
-    ] = "itsdangerous",
+        str | None, typer.Option(help="another real task: PACKAGE or PACKAGE@NEW_VERSION")
+    ] = None,
     tasks: Annotated[Path | None, typer.Option(help="a list of tasks of your own")] = None,
     repo: Annotated[Path | None, typer.Option(help="your own git repository (needs a key)")] = None,
     issue: Annotated[str | None, typer.Option(help="what is wrong with it, in words")] = None,
@@ -41,6 +42,7 @@ def demo(
     from vibecoder import demo, run
 
     run.loaded()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up as after Ctrl-C
     screen = Console(stderr=as_json, highlight=False)
     wanted = demo.Wanted(task, tasks, repo, issue)
     then = partial(demo.stay, screen) if keep else None
@@ -49,7 +51,10 @@ def demo(
     except demo.ERRORS as error:
         _stop(error)
     except KeyboardInterrupt:
-        good = keep  # the way to end one that was kept
+        if not keep:  # else that is the way to end it
+            typer.secho("Interrupted; everything that was started has ended.", fg="red", err=True)
+            raise typer.Exit(130) from None
+        good = True
     raise typer.Exit(0 if good else 1)
 
 
@@ -164,5 +169,11 @@ def bench(
 
 
 def _stop(error: BaseException) -> NoReturn:
-    typer.secho(str(error), fg="red", err=True)
+    words = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        words = (
+            f"{error.filename}: {error.strerror}. Choose another folder with VIBECODER_STATE_DIR, "
+            "or mend its permissions."
+        )
+    typer.secho(words, fg="red", err=True)
     raise typer.Exit(2)

@@ -48,16 +48,18 @@ ERRORS = (
     SandboxRefused,
     tasks.TaskError,
     StoreError,
+    OSError,  # the state directory
 )
 PATIENCE = 600  # seconds; a live model may take its time
 MAINTAINER = "maya"
+USUAL = "itsdangerous"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the person asked for on the command line."""
 
-    task: str
+    task: str | None  # None: the first of `tasks`, or the usual one
     tasks: Path | None
     repo: Path | None
     issue: str | None
@@ -167,7 +169,11 @@ def _prepare(
     live = settings.anthropic_api_key is not None
     if wanted.repo is not None or wanted.issue is not None:
         return _own(wanted, live), tasks.fetch_wheels((), cache)
-    task = tasks.find(tasks.load(wanted.tasks), wanted.task)
+    listed = tasks.load(wanted.tasks)
+    if wanted.task is None and wanted.tasks is not None:
+        task = listed[0]
+    else:
+        task = tasks.find(listed, wanted.task or USUAL)
     try:
         sources = tasks.fetch(task, cache)
         wheels = tasks.fetch_wheels(task.requires, cache)
@@ -256,7 +262,9 @@ async def _service(
         "PUBLIC_URL": url,
         "VIBECODER_STATE_DIR": str(folder / "service"),
     }
-    if live:
+    if not live:
+        env["VIBECODER_JOB_USD"] = "1000"  # the scripted model's dollars are not real
+    else:
         # The person's own key and model in place of the scripted one.
         env |= {
             "ANTHROPIC_API_KEY": required(settings.anthropic_api_key, "ANTHROPIC_API_KEY"),

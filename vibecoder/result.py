@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -92,8 +93,11 @@ async def read(
         return response.raise_for_status()
 
     async def same(path: str, content: bytes) -> bool:
-        raw = await get(f"/contents/{path}?ref={head}", "application/vnd.github.raw+json")
-        return raw.content == content
+        there = await github.get(
+            f"{repository}/contents/{quote(path)}?ref={head}",
+            headers={"Accept": "application/vnd.github.raw+json"},
+        )
+        return there.is_success and there.content == content
 
     pull = (await get(f"/pulls/{job.pull.number}")).json()
     head = pull["head"]["sha"]
@@ -114,6 +118,7 @@ async def read(
         tests=tuple(
             Test(test.run.command, test.run.exit_code, test.against or None)
             for test in proof.tests(job)
+            if not test.base
         ),
         seconds={"prepared": asked - began} | durations(events, asked),
         diff=(await get(f"/pulls/{job.pull.number}", "application/vnd.github.diff")).text,

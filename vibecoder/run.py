@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,16 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-from agent.errors import SandboxRefused
+from agent.errors import AgentError
+from jobs.queue.errors import StoreUnreachable
 from vibecoder import tasks
 from vibecoder.compose.store import WEB_RETRIES, WORKER_RETRIES, open_store
 from vibecoder.local.redis import StoreError
 from vibecoder.settings import Settings, SettingsError
 
-ERRORS = (SettingsError, SandboxRefused, tasks.TaskError, StoreError)
+log = structlog.get_logger()
+
+ERRORS = (SettingsError, AgentError, tasks.TaskError, StoreError, OSError)
 
 
 def write_logs() -> None:
@@ -50,13 +54,12 @@ async def web(settings: Settings) -> None:
     async with open_store(settings, WEB_RETRIES) as store:
         config = uvicorn.Config(
             front_door(settings, store),
-            host="0.0.0.0",  # noqa: S104  # GitHub must reach it
-            port=settings.port,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=5,
         )
-        await uvicorn.Server(config).serve()
+        log.info("web is ready", port=settings.port)
+        await uvicorn.Server(config).serve(sockets=[_listener(settings.port)])
 
 
 async def worker(settings: Settings) -> None:
@@ -65,8 +68,28 @@ async def worker(settings: Settings) -> None:
 
     loaded()
     write_logs()
+    await _look_for_redis(settings)
     async with open_store(settings, WORKER_RETRIES) as store, worker(settings, store) as leased:
+        log.info("worker is ready")
         await leased.async_run()
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        listener = socket.create_server(("0.0.0.0", port))  # noqa: S104  # GitHub must reach it
+    except OSError as error:
+        raise SettingsError(f"PORT {port} cannot be had: {error.strerror}.") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+async def _look_for_redis(settings: Settings) -> None:
+    """A worker waits for Redis, and says so."""
+    async with open_store(settings, WEB_RETRIES) as store:
+        try:
+            await store.ping()
+        except StoreUnreachable as error:
+            log.warning("waiting for Redis", reason=str(error))
 
 
 async def local(settings: Settings, ready: Callable[[dict[str, object]], None]) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # What a process of ours needs of its surroundings; never a setting, never a key.
@@ -54,9 +54,9 @@ class Settings(BaseSettings):
     vibecoder_model: str = "claude-opus-5-5"
 
     # The operator's ceilings; a repository's own settings may only lower them
-    vibecoder_job_minutes: int = 60
-    vibecoder_job_usd: Decimal = Decimal(5)
-    vibecoder_daily_usd: Decimal | None = None
+    vibecoder_job_minutes: int = Field(default=60, gt=0)
+    vibecoder_job_usd: Decimal = Field(default=Decimal(5), gt=0)
+    vibecoder_daily_usd: Decimal | None = Field(default=None, gt=0)
     vibecoder_allow: str = ""  # comma-separated people and owners; empty: whoever may write
 
     # Where people and GitHub reach it, and where it keeps things

@@ -21,9 +21,11 @@ from jobs.events import (
     StepCommitted,
     StepSkipped,
 )
+from vibecoder.compose.web import PHONE
 from vibecoder.result import Result
 
 DIFF_LINES = 200
+LINE = 200  # characters of a command; some carry a whole file
 MARKS = {"succeeded": "[green]✓[/]", "failed": "[red]✗[/]"}
 
 
@@ -67,7 +69,8 @@ def _told(event: JobEvent) -> tuple[str, str] | None:
         case CommandRan(command=command, exit_code=code, seconds=seconds):
             colour = "green" if code == 0 else "red"
             shown = "stopped" if code is None else f"exit {code}"
-            return "ran", f"[{colour}]{shown}[/] in {seconds:.2f} s  [dim]{escape(command)}[/]"
+            words = escape(command if len(command) <= LINE else f"{command[:LINE]}…")
+            return "ran", f"[{colour}]{shown}[/] in {seconds:.2f} s  [dim]{words}[/]"
         case StepCommitted():
             lines = f"[green]+{event.added}[/] [red]−{event.deleted}[/]"
             return "pushed", f"{event.sha[:7]} {escape(event.subject)}  {lines}"
@@ -96,7 +99,7 @@ def show_result(screen: Console, result: Result) -> None:
     for test in result.tests:
         colour = "green" if test.exit_code == 0 else "red"
         commit = test.commit[:7] if test.commit else "work in progress"
-        tests.add_row(escape(test.command), f"[{colour}]{test.exit_code}[/]", commit)
+        tests.add_row(escape(test.command[:LINE]), f"[{colour}]{test.exit_code}[/]", commit)
     times = Table("part", "seconds", title="How long it took", expand=False)
     for part, seconds in result.seconds.items():
         times.add_row(part, f"{seconds:.2f}")
@@ -117,7 +120,8 @@ def show_addresses(screen: Console, result: Result, service: str, tokens: dict[s
     table.add_row("pull request", result.pull_request_url)
     table.add_row("issue", result.issue_url)
     table.add_row("service", service)
-    table.add_row("phone app", f"{service}/app/")
+    if PHONE.is_dir():
+        table.add_row("phone app", f"{service}/app/")
     for login, token in tokens.items():
         table.add_row(f"token of {login}", token)
     screen.print(table)

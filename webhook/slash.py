@@ -139,4 +139,5 @@ def _meant(verb: str) -> str | None:
     """The verb that `verb` is, or looks like a slip of."""
     if verb in _OTHER_NAMES:
         return _OTHER_NAMES[verb]
-    return next(iter(get_close_matches(verb, _VERBS, n=1, cutoff=0.75)), None)
+    near = get_close_matches(verb, [*_VERBS, *_OTHER_NAMES], n=1, cutoff=0.75)
+    return _OTHER_NAMES.get(near[0], near[0]) if near else None

@@ -166,7 +166,11 @@ class Checkout:
 
     def head(self) -> Head:
         """Who made the head, with which words, on top of what. None of it is to be trusted."""
-        commit = self._commit(self.head_sha)
+        return self.about(self.head_sha)
+
+    def about(self, sha: str) -> Head:
+        """The same for another commit that is here."""
+        commit = self._commit(sha)
         name, _, email = commit.author.decode(errors="replace").rpartition(" <")
         return Head(
             Person(name, email.rstrip(">")),

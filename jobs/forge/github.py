@@ -6,6 +6,7 @@ Source: https://docs.github.com/rest
 import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -55,6 +56,8 @@ PERMISSIONS = {
     "checks": "write",
     "metadata": "read",
 }
+# What it takes to say why nothing more can be done.
+VOICE = {"issues": "write", "metadata": "read"}
 PAGES = 50  # of a hundred comments each, the most that are searched for ours
 
 T = TypeVar("T", bound=BaseModel)
@@ -65,7 +68,8 @@ class GitHub:
 
     def __init__(self, settings: AppSettings) -> None:
         self.settings = settings
-        self.tokens = Tokens(self._mint)
+        self.tokens = Tokens(partial(self._mint, PERMISSIONS))
+        self._voices = Tokens(partial(self._mint, VOICE))
         self.connections = Connections(settings)
         self._app = self.connections.app()
         self._writers: dict[int, Writer] = {}
@@ -107,12 +111,21 @@ class GitHub:
 
         Raises Suspended, Uninstalled, NotGranted, AppRefused, RateLimited, GitHubUnreachable.
         """
+        return await self._reach(self.tokens, installation_id, repository_id, name)
+
+    async def voice(self, installation_id: int, repository_id: int, name: str) -> "Forge":
+        """The same with a token that may only comment, for where `repository` raises NotGranted."""
+        return await self._reach(self._voices, installation_id, repository_id, name)
+
+    async def _reach(
+        self, tokens: Tokens, installation_id: int, repository_id: int, name: str
+    ) -> "Forge":
         key = (installation_id, repository_id)
-        await self.tokens.token(*key)
+        await tokens.token(*key)
         if self._bot is None:
             # With a token, because without one GitHub allows an address 60 requests an hour.
-            self._bot = await self._account(self.connections.installation(self.tokens, *key))
-        return Forge(self, *key, name, self._bot)
+            self._bot = await self._account(self.connections.installation(tokens, *key))
+        return Forge(self, tokens, *key, name, self._bot)
 
     async def _account(self, client: Client) -> Bot:
         login = f"{(await self.registered()).slug}[bot]"
@@ -123,10 +136,12 @@ class GitHub:
     def writer(self, installation_id: int) -> Writer:
         return self._writers.setdefault(installation_id, Writer())
 
-    async def _mint(self, installation_id: int, repository_id: int) -> Token:
+    async def _mint(
+        self, permissions: Mapping[str, str], installation_id: int, repository_id: int
+    ) -> Token:
         what = "get a token for the repository"
         path = f"/app/installations/{installation_id}"
-        wanted = {"repository_ids": [repository_id], "permissions": PERMISSIONS}
+        wanted = {"repository_ids": [repository_id], "permissions": dict(permissions)}
         try:
             minted = await self._ask(
                 self._app,
@@ -146,7 +161,7 @@ class GitHub:
             )
             lacking = [
                 f"{name}: {level}"
-                for name, level in PERMISSIONS.items()
+                for name, level in permissions.items()
                 if installation.permissions.get(name) not in {level, "write", "admin"}
             ]
             if lacking:
@@ -170,13 +185,20 @@ class Forge:
     """
 
     def __init__(
-        self, github: GitHub, installation_id: int, repository_id: int, name: str, bot: Bot
+        self,
+        github: GitHub,
+        tokens: Tokens,
+        installation_id: int,
+        repository_id: int,
+        name: str,
+        bot: Bot,
     ) -> None:
         self.name = name
         self.bot = bot
-        self._github = github
+        self._app_id = github.settings.app_id
+        self._tokens = tokens
         self._key = (installation_id, repository_id)
-        self._client = github.connections.installation(github.tokens, *self._key)
+        self._client = github.connections.installation(tokens, *self._key)
         self._writer = github.writer(installation_id)
         self._guard: Guard | None = None
         self._comments: dict[tuple[int, str], int] = {}  # (thread, key) to id
@@ -190,11 +212,11 @@ class Forge:
 
     def remote_token(self) -> Callable[[], str]:
         """For git's threads: each call gives a token that is good for the next minutes."""
-        return self._github.tokens.current(*self._key)
+        return self._tokens.current(*self._key)
 
     def token_refused(self, token: str) -> None:
         """For git's threads: GitHub did not accept this one, so the next one is made anew."""
-        self._github.tokens.drop(*self._key, token)
+        self._tokens.drop(*self._key, token)
 
     async def facts(self) -> RepositoryFacts:
         """Raises Missing where it is gone."""
@@ -219,6 +241,16 @@ class Forge:
         except Missing:
             return "none"
         return found.permission
+
+    async def collaborates(self, login: str) -> bool:
+        """Whether the account was let in by name, team or organization, if only to read."""
+        try:
+            await self._patiently(
+                "GET", f"/collaborators/{quote(login)}", what=f"ask whether {login} belongs here"
+            )
+        except Missing:
+            return False
+        return True
 
     async def issue(self, number: int) -> IssueFacts:
         """The thread with its latest comments, up to a hundred. Raises Missing."""
@@ -462,7 +494,7 @@ class Forge:
             params={
                 "check_name": name,
                 "filter": "all",
-                "app_id": self._github.settings.app_id,
+                "app_id": self._app_id,
                 "per_page": 100,
             },
             what="look for the check run",

@@ -492,10 +492,15 @@ def commit_message(
     subject = plain(step.title, 72) or f"Step {number}"
     words = _TRAILER.sub(r"\1 ", plain_lines(summary or step.intent, 2_000))
     body = "\n\n".join(_wrapped(block) for block in re.split(r"\n{2,}", words) if block.strip())
-    actor = job.approved_by or job.command.actor
-    trailers = (
-        f"Vibecode-Step: {number}/{len(plan.steps)} {_slug(step.id)}\n"
-        f"Co-authored-by: {actor.login} <{actor.id}+{actor.login}@{noreply}>"
+    people = {actor.id: actor for actor in (job.command.actor, job.approved_by) if actor}
+    trailers = "\n".join(
+        [
+            f"Vibecode-Step: {number}/{len(plan.steps)} {_slug(step.id)}",
+            *(
+                f"Co-authored-by: {each.login} <{each.id}+{each.login}@{noreply}>"
+                for each in people.values()
+            ),
+        ]
     )
     return "\n\n".join(part for part in (subject, body, trailers) if part) + "\n"
 

@@ -20,6 +20,15 @@ async def test_a_stranger_on_a_public_repository_gets_silence_and_a_journal_entr
     assert await scene.get("/pulls?state=all") == []
 
 
+async def test_a_reader_who_was_let_in_gets_a_sentence_in_public_too(house: House) -> None:
+    scene = house.scene(README, script=HELLO)
+
+    await scene.say("/vibecode say hello", by="rob")
+
+    assert "write permission" in await scene.answer("write permission")
+    assert await scene.get("/pulls?state=all") == []
+
+
 async def test_a_reader_of_a_private_repository_gets_a_sentence(house: House) -> None:
     scene = house.scene(README, script=HELLO, private=True)
 

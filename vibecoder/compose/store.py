@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from jobs.queue.store import Store, connect
-from vibecoder.settings import Settings
+from vibecoder.settings import Settings, SettingsError
 
 WORKER_RETRIES = 600  # some ten minutes: jobs sit an outage out
 WEB_RETRIES = 3  # GitHub waits ten seconds, and its failed deliveries are kept there
@@ -13,7 +13,10 @@ WEB_RETRIES = 3  # GitHub waits ten seconds, and its failed deliveries are kept 
 def redis_url(settings: Settings) -> str:
     """The store's address; starts the embedded server, or attaches to it, where none is set."""
     if settings.redis_url is not None:
-        return settings.redis_url.get_secret_value()
+        url = settings.redis_url.get_secret_value()
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise SettingsError("REDIS_URL must begin with redis://, rediss:// or unix://.")
+        return url
     from vibecoder.local import redis
 
     return redis.start(settings.vibecoder_state_dir / "redis").url

@@ -18,6 +18,7 @@ from jobs.queue.worker import LEASE_SECONDS, Handlers, make_worker
 from jobs.record import Workshop
 from jobs.settle import Desk, give_up, settle
 from jobs.work import fail_poisoned, work
+from vibecoder.compose.web import PHONE
 from vibecoder.settings import Settings, SettingsError, required
 from webhook import deliveries
 
@@ -39,12 +40,13 @@ async def worker(
     between two looks for what was left lying here, and for deliveries that failed.
 
     Raises SettingsError where a setting is missing, SandboxRefused where the sandbox chosen cannot
-    be had here.
+    be had here, ModelUnknown where no price is known for the model.
     """
     async with AsyncExitStack() as stack:
         boxes = await stack.enter_async_context(sandboxes(settings))
         model = Model(model_settings(settings), pauses=model_pauses)
         stack.push_async_callback(model.close)
+        model.check()
         github = await stack.enter_async_context(GitHub(app_settings(settings)))
         desk = Desk(store, github)
         shop = Workshop(
@@ -57,7 +59,8 @@ async def worker(
             daily_usd=settings.vibecoder_daily_usd,
             minutes=settings.vibecoder_job_minutes,
             folder=settings.vibecoder_state_dir / "clones",
-            public_url=settings.public_url,
+            # Only where there is an app to watch a job in.
+            public_url=settings.public_url if PHONE.is_dir() else None,
         )
         yield make_worker(
             store,
