@@ -4,9 +4,11 @@ Judged on the loopback GitHub's state and log of effects, on the store and on th
 never on what the service says of itself.
 """
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from jobs.events import Claimed, Finished, JobEvent, StepCommitted
@@ -14,6 +16,7 @@ from jobs.forge import render
 from jobs.job import Job, fold
 from jobs.queue.store import Store
 from tests.faults.ground import STEPS, Asked, Ground
+from tests.faults.processes import Process
 from tests.faults.script import content_of, file_of
 from vibecoder.local.github import bare
 
@@ -237,10 +240,14 @@ async def left_over(ground: Ground) -> list[Fault]:
             left.append(f"{count} in {queue}")
     left += [f"the sandbox {name}" for name in await ground.sandboxes()]
     for process in ground.processes.workers:
-        clones = ground.folder / process.name / "clones"
-        found = [each.parent for each in clones.glob("**/objects")]  # git's
-        left += [f"{process.name}'s clone {each.name}" for each in found]
+        left += [f"{process.name}'s clone {each.name}" for each in clones_of(ground, process)]
     return [Fault("left", "everything is over", words) for words in left]
+
+
+def clones_of(ground: Ground, process: Process) -> list[Path]:
+    """The git folders that lie in a worker's place for clones."""
+    place = ground.folder / process.name / "clones"
+    return [Path(root) for root, folders, _ in os.walk(place) if "objects" in folders]
 
 
 def _first(text: str) -> str:

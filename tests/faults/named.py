@@ -11,7 +11,7 @@ from jobs.events import Claimed
 from jobs.queue.errors import JobUnknown
 from jobs.queue.store import command_id_of
 from tests.faults.ground import Asked, Ground, until
-from tests.faults.judge import Fault, judge, left_over
+from tests.faults.judge import Fault, clones_of, judge, left_over
 from tests.faults.points import Point
 from tests.faults.traps import Act, Fate, Knock, Trap
 
@@ -184,8 +184,8 @@ async def over(
         await ground.world.courier.settled()
     outcome.faults += await judge(ground, asked)
     for process in ground.processes.workers:
-        for left in (ground.folder / process.name / "clones").glob("**/objects"):
-            rmtree(left.parent)
+        for left in clones_of(ground, process):
+            rmtree(left)
 
 
 async def _at_rest(ground: Ground, seconds: float) -> None:

@@ -6,7 +6,8 @@ and GitHub, the model and the sandboxes through a gate (gate.py); both know whic
 and hold a request, or its answer, while a trap does its harm.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,7 +29,7 @@ class Knock:
         return f"{self.process} {self.place} {self.method} {self.path[:100]}"
 
 
-Act = Callable[[Knock], Awaitable[Fate]]
+Act = Callable[[Knock], Coroutine[None, None, Fate]]
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Trap:
     act: Act
     nth: int = 1
     sprung: bool = False
+    acting: "asyncio.Future[Fate] | None" = None
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Traps:
             trap.nth -= 1
             if trap.nth == 0:
                 trap.sprung = True
-                if await trap.act(knock) == "abandon":
+                # Shielded: killing who knocked also ends whatever serves the knock.
+                trap.acting = asyncio.ensure_future(trap.act(knock))
+                if await asyncio.shield(trap.acting) == "abandon":
                     fate = "abandon"
         return fate
