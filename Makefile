@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-mobile payloads mobile screenshots tasks bench check lock clean
+.PHONY: help demo test test-mobile payloads mobile screenshots tasks faults bench check lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -ts "$$(printf '\t')"
@@ -45,6 +45,9 @@ test-mobile: .venv/.dev mobile ## types, lint, contract and unit tests of the ap
 
 tasks: .venv/.dev ## the real tasks of vibecoder/real_tasks.json, end to end (needs a package index)
 	@$(BIN)/python -m pytest -m network $(ARGS)
+
+faults: .venv/.dev ## injure the running service and prove that nothing is lost; ARGS: see tests/faults
+	@$(BIN)/python -m tests.faults $(or $(ARGS),short)
 
 bench: .venv/.runtime ## measure everything in one run (Linux)
 	@$(BIN)/vibecoder bench $(ARGS)

@@ -9,9 +9,12 @@ and so swallows the rest of a request that is still being fed to git; pushes ove
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -229,6 +232,7 @@ class Exchange:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=environment,
+            start_new_session=True,  # to be ended with the receive-pack that it starts
         )
         feeding = asyncio.create_task(self._feed(process))
         try:
@@ -243,7 +247,7 @@ class Exchange:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
             if process.returncode is None:
-                process.kill()
+                _end(process)
                 await process.wait()
 
     async def _feed(self, process: asyncio.subprocess.Process) -> None:
@@ -254,7 +258,7 @@ class Exchange:
             while True:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    process.kill()
+                    _end(process)
                     return
                 stdin.write(message.get("body", b""))
                 await stdin.drain()
@@ -283,6 +287,11 @@ class Exchange:
         while chunk := await stdout.read(CHUNK):
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         return b""
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _lines(file: Path) -> list[str]:
