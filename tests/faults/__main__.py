@@ -80,12 +80,15 @@ def points(only: str, timers: Timers) -> list[tuple[str, Run]]:
     ]
 
 
-def at_random(first: int, runs: int, workers: int, timers: Timers) -> list[tuple[str, Run]]:
+def at_random(
+    first: int, runs: int, workers: int, timers: Timers, only: str = ""
+) -> list[tuple[str, Run]]:
+    """Runs with injuries at random, of the kinds whose name holds `only`."""
     found: list[tuple[str, Run]] = []
+    more = f"--workers {workers} --timers {timers.name}" + (f' --only "{only}"' if only else "")
     for seed in range(first, first + runs):
-        more = f"--workers {workers} --timers {timers.name}"
         again = f"random --seed {seed} --runs 1 {more}"
-        found.append((f"seed {seed}", partial(chaos.run, seed=seed, again=again)))
+        found.append((f"seed {seed}", partial(chaos.run, seed=seed, only=only, again=again)))
     return found
 
 
@@ -105,7 +108,7 @@ def _at(point: Point, injury: str, timers: Timers) -> tuple[str, Run]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
     parser.add_argument("mode", choices=("short", "points", "random"))
-    parser.add_argument("--only", default="", help='such as "first push:kill"')
+    parser.add_argument("--only", default="", help='"first push:kill", or "worker" at random')
     parser.add_argument("--seed", type=int, default=1, help="of the first random run")
     parser.add_argument("--runs", type=int, default=20, help="how many random runs")
     parser.add_argument("--timers", choices=("short", "default"), default="short")
@@ -119,7 +122,7 @@ def main() -> None:
         case "points":
             runs = points(asked.only, timers)
         case _:
-            runs = at_random(asked.seed, asked.runs, workers, timers)
+            runs = at_random(asked.seed, asked.runs, workers, timers, asked.only)
     began = time.monotonic()
     outcomes = asyncio.run(perform(runs, timers, workers))
     failed = [outcome for outcome in outcomes if outcome.faults]

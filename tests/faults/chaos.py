@@ -33,16 +33,20 @@ class Injury:
 Strike = Callable[[Ground, Injury, list[Asked]], Awaitable[str]]  # returns who was hit
 
 
-async def run(ground: Ground, seed: int, again: str) -> Outcome:
-    """Asks for some jobs, injures what the seed says, waits for the end, judges."""
+async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
+    """Asks for some jobs, injures what the seed says, waits for the end, judges.
+
+    `only` narrows the injuries down to the kinds whose name holds it.
+    """
     random = Random(seed)
+    able = {kind: weight for kind, (weight, _) in KINDS.items() if only in kind}
     lease = ground.timers.lease
     calm = 4.0 + 2 * lease  # seconds over which requests and injuries are spread
     starts = sorted(random.uniform(0, calm / 2) for _ in range(random.randint(3, 6)))
     starts[0] = 0.0
     injuries = [
         Injury(
-            random.choices(list(KINDS), [weight for weight, _ in KINDS.values()])[0],
+            random.choices(list(able), list(able.values()))[0],
             random.uniform(0, calm),
             random.random(),
             random.uniform(0.1, 2.0) * lease,
@@ -221,6 +225,12 @@ async def fail_model(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     return "model"
 
 
+async def kill_sandbox(ground: Ground, injury: Injury, _: list[Asked]) -> str:
+    if found := await ground.sandboxes():
+        await ground.kill_sandbox(found[int(injury.whom * len(found))])
+    return "sandbox"
+
+
 async def lose_delivery(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     ground.world.faults.add("HOOK", r"issue_comment\.created", drop=True)
     return "delivery"
@@ -258,6 +268,7 @@ KINDS: dict[str, tuple[float, Strike]] = {
     "GitHub limits": (1, limit_github),
     "tokens expire": (1, expire_tokens),
     "model fails": (2, fail_model),
+    "sandbox killed": (1, kill_sandbox),
     "delivery lost": (1, lose_delivery),
     "delivery doubled": (2, double_delivery),
     "delivery late": (1, delay_delivery),
