@@ -18,6 +18,7 @@ from jobs.queue.store import Store
 from tests.faults.ground import STEPS, Asked, Ground
 from tests.faults.processes import Process
 from tests.faults.script import content_of, file_of
+from vibecoder.compose.web import PHONE
 from vibecoder.local.github import bare
 
 # lost: no end, work that is gone; doubled: there twice; stale: an old owner's word stands; left:
@@ -97,7 +98,7 @@ def _of_threads(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]
     """One sticky comment a thread, which says what the record says; one receipt."""
     found: list[tuple[Kind, str]] = []
     bot = ground.world.app.bot
-    url = ground.processes.url
+    url = ground.processes.url if PHONE.is_dir() else None
     wanted = {asked.issue.number: render.issue_comment(job, url)}
     if job.pull is not None:
         wanted[job.pull.number] = render.pull_comment(job, url)
