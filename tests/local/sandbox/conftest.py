@@ -1,3 +1,4 @@
+import os
 import shutil
 import tempfile
 import zipfile
@@ -17,7 +18,10 @@ from vibecoder.local.sandbox.toolchain import Toolchain, prepare
 def isolation() -> Isolation:
     found = probe()
     if found.kind == "none":
-        pytest.skip(f"{found.reason} {found.remedy}")
+        missing = f"{found.reason} {found.remedy}"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     return found
 
 
