@@ -11,6 +11,7 @@ leaves logs and a list of all requests in .vibecoder/faults.
 
 import argparse
 import asyncio
+import logging
 import re
 import signal
 import sys
@@ -123,6 +124,8 @@ def main() -> None:
             runs = points(asked.only, timers)
         case _:
             runs = at_random(asked.seed, asked.runs, workers, timers, asked.only)
+    # What a stand-in's server says of each answer that we had broken off.
+    logging.getLogger("uvicorn.error").addFilter(lambda line: "ASGI callable" not in line.msg)
     began = time.monotonic()
     outcomes = asyncio.run(perform(runs, timers, workers))
     failed = [outcome for outcome in outcomes if outcome.faults]

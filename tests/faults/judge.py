@@ -24,6 +24,7 @@ from vibecoder.local.github import bare
 # lost: no end, work that is gone; doubled: there twice; stale: an old owner's word stands; left:
 # something that nobody needs any more; failed: an end, but not a good one
 Kind = Literal["lost", "doubled", "stale", "left", "failed"]
+TURNS = 2 + 3 * STEPS + 1  # of tests/faults/script.py
 _TRAILER = re.compile(rf"^Vibecode-Step: (\d+)/{STEPS}\b", re.MULTILINE)
 
 
@@ -61,6 +62,7 @@ async def _judge_one(ground: Ground, asked: Asked) -> list[Fault]:
     found += _of_pulls(asked, job)
     found += _of_checks(asked, job)
     found += _of_owners(ground, asked, events)
+    found += _of_turns(ground, asked, events)
     return [Fault(kind, str(asked), words) for kind, words in found]
 
 
@@ -243,6 +245,16 @@ async def left_over(ground: Ground) -> list[Fault]:
     for process in ground.processes.workers:
         left += [f"{process.name}'s clone {each.name}" for each in clones_of(ground, process)]
     return [Fault("left", "everything is over", words) for words in left]
+
+
+def _of_turns(ground: Ground, asked: Asked, events: list[JobEvent]) -> list[tuple[Kind, str]]:
+    """Each owner may ask again for what was under way, not for what the one before was told."""
+    turns = sum(asked.repository.full_name in request.task for request in ground.stage.requests)
+    claims = sum(isinstance(event, Claimed) for event in events)
+    # Above the turns of a job that nothing happens to: those under way, those that answer a lost
+    # call, and some that the model itself failed at.
+    most = TURNS + 4 * claims + 4
+    return [("doubled", f"the model was asked {turns} times")] if turns > most else []
 
 
 def clones_of(ground: Ground, process: Process) -> list[Path]:
