@@ -41,7 +41,8 @@ async def shown(record: Record, report: Report) -> AsyncIterator[None]:
     try:
         yield
     except (asyncio.CancelledError, RetryJob):
-        showing.cancel()  # somebody waits for us to let go
+        if not record.lease.lost:
+            showing.cancel()  # somebody waits for us to let go
         raise
     finally:
         # Else a write in flight is let finish: cut off, it may or may not have happened.

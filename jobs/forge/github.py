@@ -202,7 +202,9 @@ class Forge:
         self._writer = github.writer(installation_id)
         self._guard: Guard | None = None
         self._comments: dict[tuple[int, str], int] = {}  # (thread, key) to id
-        self._checks: dict[tuple[str, str, str], int] = {}  # (head, external id, name) to id
+        self._checks: dict[
+            tuple[str, str, str], tuple[int, ...]
+        ] = {}  # (head, external id, name) to id
 
     def guarded(self, guard: Guard) -> "Forge":
         """The same repository, with `guard` awaited right before every single write."""
@@ -386,28 +388,21 @@ class Forge:
             content["details_url"] = details_url
 
         async def find() -> answers.CheckRunAnswer | None:
-            return await self._own_check(*key)
+            return next(iter(await self._own_checks(*key)), None)
 
-        known = self._checks.get(key)
-        if known is None:
-            found = await find()
-            if found is None:
+        if key not in self._checks:
+            if await find() is None:
+                wanted = {**content, "head_sha": head_sha}
                 created = await self._create(
-                    answers.CheckRunAnswer,
-                    "/check-runs",
-                    {**content, "head_sha": head_sha},
-                    find,
-                    what=what,
+                    answers.CheckRunAnswer, "/check-runs", wanted, find, what=what
                 )
-                oldest = await find() or created
-                self._checks[key] = oldest.id
-                if oldest.id == created.id:
+                self._checks[key] = (created.id,)
+                if [run.id for run in await self._own_checks(*key)] in ([], [created.id]):
                     return created.id
-            else:
-                self._checks[key] = found.id
-            known = self._checks[key]
-        await self._repeatable("PATCH", f"/check-runs/{known}", content, what=what)
-        return known
+            self._checks[key] = tuple(run.id for run in await self._own_checks(*key))
+        for id in self._checks[key]:
+            await self._repeatable("PATCH", f"/check-runs/{id}", content, what=what)
+        return self._checks[key][0]
 
     # ── looking for what is ours ──────────────────────────────────────────────────────────────────
 
@@ -484,10 +479,13 @@ class Forge:
                 raise
             return found
 
-    async def _own_check(
+    async def _own_checks(
         self, head_sha: str, external_id: str, name: str
-    ) -> answers.CheckRunAnswer | None:
-        """The oldest run of ours. Runs cannot be deleted: younger twins are completed."""
+    ) -> list[answers.CheckRunAnswer]:
+        """Our runs, oldest first; more than one where two workers had the same thought.
+
+        Runs cannot be deleted, and GitHub shows the youngest: so all of them say the same.
+        """
         response = await self._patiently(
             "GET",
             f"/commits/{head_sha}/check-runs",
@@ -499,20 +497,10 @@ class Forge:
             },
             what="look for the check run",
         )
-        ours = sorted(
-            (
-                run
-                for run in read(answers.CheckRuns, response).check_runs
-                if run.external_id == external_id
-            ),
-            key=lambda run: run.id,
+        runs = read(answers.CheckRuns, response).check_runs
+        return sorted(
+            (run for run in runs if run.external_id == external_id), key=lambda run: run.id
         )
-        for twin in ours[1:]:
-            done = {"status": "completed", "conclusion": "neutral"}
-            await self._repeatable(
-                "PATCH", f"/check-runs/{twin.id}", done, what="end a double check run"
-            )
-        return ours[0] if ours else None
 
     # ── sending ───────────────────────────────────────────────────────────────────────────────────
 

@@ -246,6 +246,11 @@ class LeasedWorker(Worker):
             self.leases[job_id] = lease
             await super().run_job(job_id, score)
             self._woken.set()  # there is a slot
+            if lease.lost and job_id[0] == "j":
+                # Frozen between its guard and its write, the handler wrote late: an old rendering
+                # over a new one, a second comment beside the first. Nobody out there knows of
+                # fencing, so whoever finishes the job next shows it once more.
+                await self.store.run_again(lease.job_id)
         except (RedisError, QueueError) as error:
             # The entry is still queued and its lock lapses: this or another worker takes it up.
             log.warning("run_interrupted", entry=job_id, error=str(error))
@@ -348,7 +353,8 @@ class LeasedWorker(Worker):
 
     async def _let_go(self, entry: str, outcome: str, defer_ms: int) -> None:
         lease = self.leases[entry]
-        await self.store.run("FINISH", entry, self.name, str(lease.token), outcome, defer_ms)
+        args = entry, self.name, str(lease.token), outcome, defer_ms
+        lease.lost = not await self.store.run("FINISH", *args) or lease.lost
 
     async def _listen(self) -> None:
         """Blocks on the wake lists, so that a new entry is seen in milliseconds without polling."""

@@ -21,8 +21,9 @@ under "vc:", so an ACL needs `~vc:* ~arq:*`.
 A record's fields: `fence` (the token of the last claim), `holder` (the queue entry that claim came
 through, empty once it was given back), `entry` (the only queue entry that may be claimed), `n` (how
 many entries there have been), `attempts` (claims since the last progress), `group`, `done`,
-`waits` (for an approval: no entry needed), `cancel`, `last` (event id), `ops` (recent appends, so
-that one repeated over a broken connection counts once), `did:<cause>` (appends that happen once).
+`waits` (for an approval: no entry needed), `again` (once finished, it is run once more), `cancel`,
+`last` (event id), `ops` (recent appends, so that one repeated over a broken connection counts
+once), `did:<cause>` (appends that happen once).
 """
 
 # An entry's id is "<id>.<n>.<group>" and is never used again: arq keeps things by id. The group is
@@ -201,6 +202,18 @@ if call('EXISTS', rec_of(id)) == 0 then return '' end
 return enqueue(id, now_ms, payload, keep_ms)
 """
 
+# An old owner may have written over its successor's words: whoever finishes the job next looks at
+# it once more. -> 1, or 0 for an unknown job
+AGAIN = """
+local id, now_ms, payload, keep_ms = unpack(ARGV)
+local holder = call('HGET', rec_of(id), 'holder')
+if call('EXISTS', rec_of(id)) == 0 then return 0 end
+if holder and holder ~= '' and call('EXISTS', lock_of(holder)) == 1 then
+  call('HSET', rec_of(id), 'again', '1')
+else enqueue(id, now_ms, payload, keep_ms) end
+return 1
+"""
+
 # For each id of the set: put back what has no whole entry. -> the ids put back
 RESTORE = """
 local set, now_ms, keep_ms = unpack(ARGV, 1, 3)
@@ -298,6 +311,9 @@ local fence, holder = unpack(call('HMGET', rec_of(id_of(entry)), 'fence', 'holde
 local held = call('GET', lock_of(entry))
 if fence ~= token or holder ~= entry or (held and held ~= token .. ':' .. worker) then return 0 end
 give_back(entry, outcome == 'refund')
+if outcome == 'finish' and call('HDEL', rec_of(id_of(entry)), 'again') == 1 then
+  outcome = 'again'
+end
 if outcome == 'finish' or call('EXISTS', 'arq:job:' .. entry) == 0 then drop(entry)
 elseif tonumber(defer_ms) > 0 then call('ZINCRBY', 'arq:queue', defer_ms, entry) end
 return 1

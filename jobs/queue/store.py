@@ -350,6 +350,10 @@ class Store:
         if not await self.run("ENQUEUE", job_id, _ms(), payload("run", job_id), ENTRY_KEPT_MS):
             raise JobUnknown(f"There is no job {job_id}; it may have ended over a week ago.")
 
+    async def run_again(self, job_id: str) -> None:
+        """Has the job run once more after whoever holds it now, or at once where nobody does."""
+        await self.run("AGAIN", job_id, _ms(), payload("run", job_id), ENTRY_KEPT_MS)
+
     async def wanted(self, job_id: str) -> bool:
         """Whether the job exists and has not ended, so that its sandbox must live."""
         with told():

@@ -18,6 +18,7 @@ from jobs.queue.worker import LEASE_SECONDS, Handlers, make_worker
 from jobs.record import Workshop
 from jobs.settle import Desk, give_up, settle
 from jobs.work import fail_poisoned, work
+from vibecoder.compose.clones import clones
 from vibecoder.compose.web import PHONE
 from vibecoder.settings import Settings, SettingsError, required
 from webhook import deliveries
@@ -58,7 +59,7 @@ async def worker(
             usd=settings.vibecoder_job_usd,
             daily_usd=settings.vibecoder_daily_usd,
             minutes=settings.vibecoder_job_minutes,
-            folder=settings.vibecoder_state_dir / "clones",
+            folder=stack.enter_context(clones(settings.vibecoder_state_dir / "clones")),
             # Only where there is an app to watch a job in.
             public_url=settings.public_url if PHONE.is_dir() else None,
         )
