@@ -7,7 +7,6 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +48,3 @@ class Plan:
         approved = {"plan": asdict(self), "base_sha": base_sha, "usd": str(usd)}
         text = json.dumps(approved, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def plan_from(data: dict[str, Any]) -> Plan:
-    """The inverse of `dataclasses.asdict(plan)`, after JSON made lists of the tuples."""
-    return Plan(
-        title=data["title"],
-        summary=data["summary"],
-        steps=tuple(Step(**{**step, "files": tuple(step["files"])}) for step in data["steps"]),
-        root_cause=data["root_cause"],
-        evidence=tuple(data["evidence"]),
-        verification=tuple(data["verification"]),
-        risks=tuple(data["risks"]),
-        out_of_scope=tuple(data["out_of_scope"]),
-        questions=tuple(
-            Question(**{**question, "options": tuple(question["options"])})
-            for question in data["questions"]
-        ),
-    )

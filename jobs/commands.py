@@ -27,6 +27,11 @@ class Repository:
     name: str  # "owner/name"
     private: bool
 
+    @property
+    def key(self) -> tuple[int, int, str]:
+        """What `GitHub.repository` and `GitHub.voice` take."""
+        return self.installation_id, self.id, self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:

@@ -31,7 +31,7 @@ class Workshop:
     usd: Decimal  # the operator's ceiling for one job
     daily_usd: Decimal | None  # … and for all of a day, UTC
     minutes: int
-    folder: Path  # for clones; emptied job by job
+    folder: Path  # for clones; it exists, and is emptied job by job
     public_url: str | None
     clock: Callable[[], float] = time.time
 
@@ -71,10 +71,7 @@ class Record:
 
     async def forge(self) -> Forge:
         """The job's repository, reached with a token for it alone."""
-        repository = self.job.repository
-        return await self.shop.github.repository(
-            repository.installation_id, repository.id, repository.name
-        )
+        return await self.shop.github.repository(*self.job.repository.key)
 
     async def report(self) -> Report:
         """What shows the job on GitHub, each write under the lease.
@@ -84,8 +81,5 @@ class Record:
         try:
             forge = await self.forge()
         except NotGranted:
-            repository = self.job.repository
-            forge = await self.shop.github.voice(
-                repository.installation_id, repository.id, repository.name
-            )
+            forge = await self.shop.github.voice(*self.job.repository.key)
         return Report(forge, self.shop.public_url, self.lease.guard)

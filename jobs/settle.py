@@ -55,7 +55,7 @@ async def settle(desk: Desk, command_id: str) -> None:
     except NotGranted as error:
         verdict = f"refused: {error}"
         await _end_unstarted(desk, command_id, command, str(error))
-        await _say_with_less(desk, command, str(error))
+        await _say_with_less(desk, command_id, command, str(error))
     except ForgeError as error:
         # Suspended or uninstalled: nothing can be said on GitHub.
         verdict = f"refused: {error}"
@@ -77,21 +77,19 @@ async def give_up(desk: Desk, command_id: str) -> None:
         "I tried this three times and something broke each time; the operator's log tells more."
     )
     await _end_unstarted(desk, command_id, command, reason)
-    repository = command.repository
-    forge = await desk.github.repository(repository.installation_id, repository.id, repository.name)
+    forge = await desk.github.repository(*command.repository.key)
     if may_write(await forge.permission(command.actor.login)):
-        await _refuse(desk, forge, command, Refusal(reason))
+        await _refuse(desk, forge, command_id, command, Refusal(reason))
 
 
 async def _settle(desk: Desk, command_id: str, command: Command) -> str:
     repository = command.repository
-    forge = await desk.github.repository(repository.installation_id, repository.id, repository.name)
+    forge = await desk.github.repository(*repository.key)
     permission = await forge.permission(command.actor.login)
     if not may_write(permission):
         stranger = not repository.private and not await forge.collaborates(command.actor.login)
         refusal = not_permitted(command, silent=stranger)
-        await _end_unstarted(desk, command_id, command, refusal.reason)
-        return await _refuse(desk, forge, command, refusal)
+        return await _refuse(desk, forge, command_id, command, refusal)
     if isinstance(command, Explain):
         await forge.comment(
             command.issue.number, f"reply-{command.comment.id}", render.explain(command)
@@ -111,10 +109,7 @@ async def _settle(desk: Desk, command_id: str, command: Command) -> str:
         decision = decide(job, command, permission, desk.clock())
         try:
             if isinstance(decision, Refusal):
-                if isinstance(command, StartJob):
-                    end = Finished(desk.clock(), "failed", decision.reason)
-                    await desk.store.append(job.id, (end,), seen=seen, cause=command_id)
-                return await _refuse(desk, forge, command, decision)
+                return await _refuse(desk, forge, command_id, command, decision)
             if isinstance(command, OpenPull) and job.pull is None:
                 decision = (await pull_of(forge, job, desk.clock()),)
             await _follow(desk, command_id, job, decision, seen)
@@ -136,7 +131,10 @@ async def _follow(
     await desk.store.append(job.id, events, seen=seen, cause=cause, run=run)
 
 
-async def _refuse(desk: Desk, forge: Forge, command: Command, refusal: Refusal) -> str:
+async def _refuse(
+    desk: Desk, forge: Forge, command_id: str, command: Command, refusal: Refusal
+) -> str:
+    await _end_unstarted(desk, command_id, command, refusal.reason)
     if refusal.silent:
         return f"refused silently: {refusal.reason}"
     if command.issue is not None and command.comment is not None:
@@ -146,14 +144,12 @@ async def _refuse(desk: Desk, forge: Forge, command: Command, refusal: Refusal) 
     return f"refused: {refusal.reason}"
 
 
-async def _say_with_less(desk: Desk, command: Command, reason: str) -> None:
+async def _say_with_less(desk: Desk, command_id: str, command: Command, reason: str) -> None:
     """A missing permission, said with what is granted; else the journal alone tells of it."""
-    repository = command.repository
-    key = (repository.installation_id, repository.id, repository.name)
     with suppress(ForgeError):
-        voice = await desk.github.voice(*key)
+        voice = await desk.github.voice(*command.repository.key)
         if may_write(await voice.permission(command.actor.login)):
-            await _refuse(desk, voice, command, Refusal(reason))
+            await _refuse(desk, voice, command_id, command, Refusal(reason))
 
 
 async def _job_of(desk: Desk, command_id: str, command: JobCommand) -> tuple[Job | None, str]:
@@ -173,16 +169,18 @@ async def _without_job(desk: Desk, forge: Forge, command_id: str, command: JobCo
     """A command that names no job, or a start that found its issue taken by another job."""
     submitted = await desk.store.submitted(command_id)
     if submitted.full:
-        return await _refuse(desk, forge, command, Refusal(FULL))
+        return await _refuse(desk, forge, command_id, command, Refusal(FULL))
     busy = submitted.busy
     if not isinstance(command, StartJob) or busy is None:
-        return await _refuse(desk, forge, command, Refusal("No job of mine waits or runs here."))
+        return await _refuse(
+            desk, forge, command_id, command, Refusal("No job of mine waits or runs here.")
+        )
     job = await desk.store.load(busy)
     if job.ended:
         # What took the issue is over by now (a stranger's request, say): this one still counts.
         await desk.store.submit(replace(command, key=f"{command.key}/again"), desk.clock())
         return "submitted again"
-    return await _refuse(desk, forge, command, Refusal(render.busy(job)))
+    return await _refuse(desk, forge, command_id, command, Refusal(render.busy(job)))
 
 
 async def _end_unstarted(desk: Desk, command_id: str, command: Command, reason: str) -> None:

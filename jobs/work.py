@@ -25,6 +25,7 @@ from jobs.forge.report import Report
 from jobs.prepare import assignment_of, clone, held, sandbox_of
 from jobs.queue.errors import JournalFull, QueueError, TryLater
 from jobs.queue.lease import Lease
+from jobs.queue.worker import TRIES
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfigError
 from jobs.show import show_last, shown
@@ -32,7 +33,6 @@ from jobs.steps import Bench, limits_of
 
 log = structlog.get_logger()
 
-SANDBOX_TRIES = 3
 LAST_WORD_SECONDS = 6 * 3600.0  # after its end, for how long a job's last word is tried again
 
 
@@ -73,7 +73,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
     except LimitReached as error:
         end = record.end("stopped", str(error))
     except SandboxGone as error:
-        if lease.attempt < SANDBOX_TRIES:
+        if lease.attempt < TRIES:
             raise  # it is tried again with a new one, from the last commit
         end = record.end("failed", f"The sandbox was lost {lease.attempt} times. {error}")
     except JournalFull as error:
@@ -119,12 +119,10 @@ async def fail_poisoned(shop: Workshop, lease: Lease) -> None:
 
 async def _carry(record: Record, forge: Forge, report: Report) -> Finished | None:
     """From clone to end; None where the plan now waits for a person."""
-    shop = record.shop
     facts = await forge.facts()
     if facts.archived:
         return record.end("failed", "This repository is archived, so nothing can be pushed to it.")
-    shop.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=shop.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=record.shop.folder) as folder:
         remote = Remote(facts.clone_url, forge.remote_token(), forge.token_refused)
         with await clone(record, remote, Path(folder)) as checkout:
             config = repoconfig.read(await asyncio.to_thread(checkout.read, repoconfig.PATH))

@@ -50,7 +50,6 @@ class FrontDoor:
     client_id: str
     client_secret: str = field(repr=False)
     api_url: str = "https://api.github.com"
-    url: str = "https://github.com"
     allow: tuple[str, ...] = ()  # accounts that are let in; empty: all
     phone: Path | None = None  # the web export of mobile/, served at /app
 

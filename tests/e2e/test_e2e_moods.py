@@ -169,15 +169,14 @@ async def test_settings_of_a_repository_that_cannot_be_read_are_named(house: Hou
 
 
 async def test_an_executor_that_gets_nowhere_says_so(house: House) -> None:
-    scene = house.scene(README, script=job(end=finished("blocked", "I could not find it.")))
-    # A plan without steps is "nothing to do"; one whose work is given up is a failure.
     blocked = job(("Try", []), end=finished("blocked", "I could not find it."))
-    house.here.stage.play(blocked, scene.repository)
+    scene = house.scene(README, script=blocked)
 
     it = await done(scene)
 
     assert it.pull is None
     assert it.end is not None
+    assert await scene.answer("I could not find it.")
 
 
 @pytest.mark.parametrize(

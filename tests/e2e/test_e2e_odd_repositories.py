@@ -3,7 +3,7 @@
 import os
 
 from house import House, Scene
-from scripts import finished, job, shell, write
+from scripts import finished, job, nothing, shell, write
 
 from jobs.job import Job
 
@@ -159,8 +159,6 @@ async def test_a_branch_that_somebody_else_made_is_not_written_to(house: House) 
 
 
 async def test_a_job_that_changes_nothing_opens_no_pull_request_and_says_why(house: House) -> None:
-    from scripts import nothing
-
     scene = house.scene(README, script=nothing("The library does that already."))
 
     it = await done(house, scene)

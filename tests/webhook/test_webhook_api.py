@@ -78,7 +78,6 @@ async def place(door: FrontDoor, store: Store, tmp_path: Path) -> AsyncIterator[
             client_id=world.client_id,
             client_secret=world.client_secret,
             api_url=f"{url}/api/v3",
-            url=url,
         )
         async with front_of(door, store) as front:
             yield Place(front, world, door)
@@ -137,7 +136,7 @@ async def test_from_a_wish_to_its_pull_request(place: Place) -> None:
     wanted = [command for command in await place.commands() if isinstance(command, OpenPull)]
     assert 1 <= len(wanted) <= 2  # two where the window turned over in between
 
-    url = f"{place.door.url}/acme/widget/pull/8"
+    url = f"{place.world.base_url}/acme/widget/pull/8"
     await opens(place.store, job_id, url)
     await ends(place.store, job_id, "succeeded", "Done in two steps.")
     answer = await place.ask("POST", "/api/github/create-pr", {"job_id": job_id})
