@@ -5,12 +5,13 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from arq.worker import RetryJob
 
-from agent.errors import AgentError, SandboxGone
+from agent.errors import AgentError, SandboxError, SandboxGone, SandboxRefused
 from agent.loop import Assignment, IssueText
 from agent.sandbox import Sandbox
 from jobs.events import Cloned, Noted, SandboxReady, StepCommitted
@@ -22,12 +23,25 @@ from jobs.forge.remote import remote_head
 from jobs.job import Job
 from jobs.queue.lease import Lease
 from jobs.record import Record
+from jobs.repoconfig import RepoConfig
 
 log = structlog.get_logger()
 
 GUIDANCE = ("AGENTS.md", "CLAUDE.md")
 GUIDANCE_BYTES = 32_000
 KEEP_ALIVE_SECONDS = 120  # of the sandbox's 600
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One job's things while a worker is at it."""
+
+    record: Record
+    forge: Forge
+    remote: Remote
+    checkout: Checkout
+    sandbox: Sandbox
+    config: RepoConfig
 
 
 async def clone(record: Record, remote: Remote, folder: Path) -> Checkout:
@@ -111,10 +125,14 @@ async def sandbox_of(record: Record, checkout: Checkout) -> tuple[Sandbox, bool]
         with suppress(SandboxGone):
             return await shop.sandboxes.connect(job.sandbox_id), True
     sandbox = await shop.sandboxes.create(job.id, str(record.lease.token))
-    with tempfile.TemporaryFile() as tar:
-        await asyncio.to_thread(checkout.tar, tar)
-        tar.seek(0)
-        await sandbox.unpack(tar)
+    try:
+        with tempfile.TemporaryFile() as tar:
+            await asyncio.to_thread(checkout.tar, tar)
+            tar.seek(0)
+            await sandbox.unpack(tar)
+    except BaseException:
+        await asyncio.shield(_end(sandbox))  # no record names it yet
+        raise
     await record.add(SandboxReady(record.now, sandbox.id, time.monotonic() - began))
     return sandbox, False
 
@@ -123,7 +141,8 @@ async def sandbox_of(record: Record, checkout: Checkout) -> tuple[Sandbox, bool]
 async def held(sandbox: Sandbox, lease: Lease) -> AsyncIterator[None]:
     """Renews the sandbox's time to live while we work in it, and kills it after.
 
-    Only a hand-over leaves it alive for the next owner; its time to live and the sweep bound that.
+    Only a hand-over, and the first fault of its own, which a second look may not find again, leave
+    it alive for the next owner; its time to live and the sweep bound that.
     """
 
     async def renew() -> None:
@@ -141,10 +160,21 @@ async def held(sandbox: Sandbox, lease: Lease) -> AsyncIterator[None]:
     except (RetryJob, asyncio.CancelledError):
         handed_over = not lease.cancelled
         raise
+    except SandboxError as error:
+        handed_over = lease.attempt == 1 and not isinstance(error, SandboxRefused)
+        raise
     finally:
         renewal.cancel()
         if not handed_over:
-            await asyncio.shield(sandbox.kill())
+            await asyncio.shield(_end(sandbox))
+
+
+async def _end(sandbox: Sandbox) -> None:
+    try:
+        await sandbox.kill()
+    except SandboxError as error:
+        # What was done in it is done; the sweep, or its time to live, ends it.
+        log.warning("sandbox not killed", reason=str(error))
 
 
 async def assignment_of(record: Record, forge: Forge, checkout: Checkout) -> Assignment:

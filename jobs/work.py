@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 from arq.worker import RetryJob
 
-from agent.errors import AgentError, LimitReached, SandboxGone
+from agent.errors import AgentError, LimitReached, SandboxError, SandboxRefused
 from agent.loop import Assignment, Nothing
 from jobs import repoconfig
 from jobs.events import Claimed, Finished
@@ -22,14 +22,14 @@ from jobs.forge.errors import ForgeError
 from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
-from jobs.prepare import assignment_of, clone, held, sandbox_of
+from jobs.prepare import Bench, assignment_of, clone, held, sandbox_of
 from jobs.queue.errors import JournalFull, QueueError, TryLater
 from jobs.queue.lease import Lease
 from jobs.queue.worker import TRIES
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfigError
 from jobs.show import show_last, shown
-from jobs.steps import Bench, limits_of
+from jobs.steps import execute, limits_of, plan
 
 log = structlog.get_logger()
 
@@ -72,10 +72,12 @@ async def work(shop: Workshop, lease: Lease) -> None:
         end = await _cancelled(record)
     except LimitReached as error:
         end = record.end("stopped", str(error))
-    except SandboxGone as error:
+    except SandboxRefused as error:
+        end = record.end("failed", str(error))
+    except SandboxError as error:
         if lease.attempt < TRIES:
-            raise  # it is tried again with a new one, from the last commit
-        end = record.end("failed", f"The sandbox was lost {lease.attempt} times. {error}")
+            raise  # it is tried again, in a new one where it is gone, from the last commit
+        end = record.end("failed", f"The sandbox failed {lease.attempt} times. {error}")
     except JournalFull as error:
         end = record.end("stopped", str(error))
     except QueueError:
@@ -138,15 +140,15 @@ async def _plan_and_execute(
 ) -> Finished | None:
     record = bench.record
     limits = await limits_of(record, bench.config)
-    plan = record.job.plan
-    if plan is None:
-        found = await bench.plan(assignment, limits, report, kept)
+    approved = record.job.plan
+    if approved is None:
+        found = await plan(bench, assignment, limits, report, kept)
         if isinstance(found, Nothing):
             return record.end("succeeded", found.reason)
         if record.job.state == "awaiting_approval":
             return None
-        plan = found
-    return await bench.execute(assignment, plan, limits, kept)
+        approved = found
+    return await execute(bench, assignment, approved, limits, kept)
 
 
 @asynccontextmanager
