@@ -118,7 +118,18 @@ class Explain:
     type: Literal["explain"] = "explain"
 
 
-Command = StartJob | AcceptPlan | CancelJob | OpenPull | Explain
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """The App was uninstalled: end what runs there, and forget what is kept of it."""
+
+    key: str
+    actor: Actor
+    installation_id: int
+    type: Literal["forget"] = "forget"
+
+
+Request = StartJob | AcceptPlan | CancelJob | OpenPull | Explain  # of somebody who gets an answer
+Command = Request | Forget
 
 # The store is a boundary: a record written by another version is checked, not trusted.
 COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])

@@ -9,10 +9,10 @@ from jobs.commands import (
     AcceptPlan,
     Actor,
     CancelJob,
-    Command,
     Issue,
     OpenPull,
     Repository,
+    Request,
     StartJob,
 )
 from jobs.events import (
@@ -197,7 +197,7 @@ def may_write(permission: str) -> bool:
 JobCommand = StartJob | AcceptPlan | CancelJob | OpenPull
 
 
-def not_permitted(command: Command, *, silent: bool) -> Refusal:
+def not_permitted(command: Request, *, silent: bool) -> Refusal:
     """For somebody without write permission; a stranger in public does not hear it."""
     return Refusal(
         f"Sorry, {command.actor.login}: only people with write permission on "

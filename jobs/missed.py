@@ -15,7 +15,7 @@ from jobs.queue.store import Store
 
 log = structlog.get_logger()
 
-FOLLOWED = frozenset({"issue_comment"})  # from others nothing follows
+FOLLOWED = frozenset({"issue_comment", "installation"})  # from others nothing follows
 KEPT = 3 * 86_400.0  # seconds
 TRIES = 5  # of GitHub and ours together
 

@@ -11,22 +11,27 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from jobs.commands import Command, Explain, OpenPull, StartJob
+from jobs.commands import Comment, Explain, Forget, OpenPull, Request, StartJob
 from jobs.events import Finished, JobEvent
 from jobs.forge import render
 from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing, NotGranted
 from jobs.forge.github import Forge, GitHub
+from jobs.forget import forget
 from jobs.job import Job, JobCommand, Refusal, decide, may_write, not_permitted
 from jobs.pull import pull_of
 from jobs.queue.errors import Conflict, JobUnknown, TryLater
-from jobs.queue.store import Store
+from jobs.queue.lease import Lease
+from jobs.queue.store import MOST_OPEN, NoRoom, Store
 
 log = structlog.get_logger()
 
-FULL = (
-    "I have no room for another job just now: my store is nearly full. The jobs that run go on; "
-    "please ask again in an hour, or tell whoever runs me."
-)
+NO_ROOM: dict[NoRoom, str] = {
+    "store": "I have no room for another job just now: my store is nearly full. The jobs that run "
+    "go on; please ask again in an hour, or tell whoever runs me.",
+    "installation": f"{MOST_OPEN} jobs of this account are already queued or running, and that is "
+    "the most I take on. Please ask again when some of them are through.",
+}
+REFUSED = "refused: "  # how the verdict on a command begins whose sender was told why
 PATIENCE = 3600.0  # seconds that a command waits for GitHub to come back
 
 
@@ -39,52 +44,94 @@ class Desk:
     clock: Callable[[], float] = time.time
 
 
-async def settle(desk: Desk, command_id: str) -> None:
+async def settle(desk: Desk, lease: Lease) -> None:
     """Follow or refuse one stored command, and tell its sender.
 
     Raises TryLater where GitHub cannot be reached, for as long as a person would still want it, and
     GitHubUnreachable after that.
     """
+    command_id = lease.id
     command = await desk.store.command(command_id)
+    if isinstance(command, Forget):
+        verdict = f"{REFUSED}the App is still installed there"
+        if not await desk.github.installed(command.installation_id):
+            jobs = await forget(desk.store, command.installation_id, desk.clock())
+            desk.github.forget(command.installation_id)
+            verdict = f"forgot {jobs} jobs"
+        await desk.store.settle(command_id, verdict)
+        return
+    structlog.contextvars.bind_contextvars(
+        command=command_id, installation=command.repository.installation_id
+    )
+    standing = await desk.store.settled(command_id)
+    if standing is not None:
+        await _say_again(desk, lease, command, standing)
+        return
     try:
-        verdict = await _settle(desk, command_id, command)
+        verdict = await _settle(desk, lease, command)
     except GitHubUnreachable as error:
         if desk.clock() - await desk.store.received_at(command_id) > PATIENCE:
             raise
         raise TryLater(str(error), 30) from error
     except NotGranted as error:
-        verdict = f"refused: {error}"
+        verdict = f"{REFUSED}{error}"
         await _end_unstarted(desk, command_id, command, str(error))
-        await _say_with_less(desk, command_id, command, str(error))
+        await _say_with_less(desk, lease, command, str(error))
     except ForgeError as error:
         # Suspended or uninstalled: nothing can be said on GitHub.
-        verdict = f"refused: {error}"
+        verdict = f"{REFUSED}{error}"
         await _end_unstarted(desk, command_id, command, str(error))
-    log.info(
-        "command settled",
-        command=command_id,
-        key=command.key,
-        kind=command.type,
-        verdict=verdict,
-    )
+    log.info("command settled", key=command.key, kind=command.type, verdict=verdict)
     await desk.store.settle(command_id, verdict)
 
 
-async def give_up(desk: Desk, command_id: str) -> None:
+async def give_up(desk: Desk, lease: Lease) -> None:
     """After attempt upon attempt broke: end what the command began, with a sentence."""
-    command = await desk.store.command(command_id)
+    command = await desk.store.command(lease.id)
+    if isinstance(command, Forget):
+        return
     reason = (
         "I tried this three times and something broke each time; the operator's log tells more."
     )
-    await _end_unstarted(desk, command_id, command, reason)
-    forge = await desk.github.repository(*command.repository.key)
+    await _end_unstarted(desk, lease.id, command, reason)
+    forge = await _forge(desk, lease, command)
     if may_write(await forge.permission(command.actor.login)):
-        await _refuse(desk, forge, command_id, command, Refusal(reason))
+        await _refuse(desk, forge, lease.id, command, Refusal(reason))
 
 
-async def _settle(desk: Desk, command_id: str, command: Command) -> str:
-    repository = command.repository
-    forge = await desk.github.repository(*repository.key)
+async def _forge(desk: Desk, lease: Lease, command: Request) -> Forge:
+    forge = await desk.github.repository(*command.repository.key)
+    return forge.guarded(lease.guard)
+
+
+async def _say_again(desk: Desk, lease: Lease, command: Request, verdict: str) -> None:
+    """After a worker that had lost the command may have answered late: one answer, the right one.
+
+    Finding our comment again deletes its younger twin.
+    """
+    if command.issue is None or command.comment is None:
+        return
+    try:
+        forge = await _forge(desk, lease, command)
+    except NotGranted:
+        forge = await desk.github.voice(*command.repository.key)
+    number, key = command.issue.number, reply_key(command.comment)
+    if isinstance(command, Explain):
+        await forge.comment(number, key, render.explain(command))
+    elif verdict.startswith(REFUSED):
+        await forge.comment(number, key, render.refusal(verdict.removeprefix(REFUSED)))
+    else:
+        await forge.withdraw(number, key)
+
+
+def reply_key(comment: Comment) -> str:
+    """The hidden mark of our answer to a comment."""
+    return f"reply-{comment.id}"
+
+
+async def _settle(desk: Desk, lease: Lease, command: Request) -> str:
+    command_id, repository = lease.id, command.repository
+    forge = await _forge(desk, lease, command)
     permission = await forge.permission(command.actor.login)
     if not may_write(permission):
         stranger = not repository.private and not await forge.collaborates(command.actor.login)
@@ -92,7 +139,7 @@ async def _settle(desk: Desk, command_id: str, command: Command) -> str:
         return await _refuse(desk, forge, command_id, command, refusal)
     if isinstance(command, Explain):
         await forge.comment(
-            command.issue.number, f"reply-{command.comment.id}", render.explain(command)
+            command.issue.number, reply_key(command.comment), render.explain(command)
         )
         return "explained"
     if command.comment is not None:
@@ -132,24 +179,24 @@ async def _follow(
 
 
 async def _refuse(
-    desk: Desk, forge: Forge, command_id: str, command: Command, refusal: Refusal
+    desk: Desk, forge: Forge, command_id: str, command: Request, refusal: Refusal
 ) -> str:
     await _end_unstarted(desk, command_id, command, refusal.reason)
     if refusal.silent:
         return f"refused silently: {refusal.reason}"
     if command.issue is not None and command.comment is not None:
         await forge.comment(
-            command.issue.number, f"reply-{command.comment.id}", render.refusal(refusal.reason)
+            command.issue.number, reply_key(command.comment), render.refusal(refusal.reason)
         )
-    return f"refused: {refusal.reason}"
+    return f"{REFUSED}{refusal.reason}"
 
 
-async def _say_with_less(desk: Desk, command_id: str, command: Command, reason: str) -> None:
+async def _say_with_less(desk: Desk, lease: Lease, command: Request, reason: str) -> None:
     """A missing permission, said with what is granted; else the journal alone tells of it."""
     with suppress(ForgeError):
-        voice = await desk.github.voice(*command.repository.key)
+        voice = (await desk.github.voice(*command.repository.key)).guarded(lease.guard)
         if may_write(await voice.permission(command.actor.login)):
-            await _refuse(desk, voice, command_id, command, Refusal(reason))
+            await _refuse(desk, voice, lease.id, command, Refusal(reason))
 
 
 async def _job_of(desk: Desk, command_id: str, command: JobCommand) -> tuple[Job | None, str]:
@@ -168,8 +215,9 @@ async def _job_of(desk: Desk, command_id: str, command: JobCommand) -> tuple[Job
 async def _without_job(desk: Desk, forge: Forge, command_id: str, command: JobCommand) -> str:
     """A command that names no job, or a start that found its issue taken by another job."""
     submitted = await desk.store.submitted(command_id)
-    if submitted.full:
-        return await _refuse(desk, forge, command_id, command, Refusal(FULL))
+    if submitted.no_room:
+        refusal = Refusal(NO_ROOM[submitted.no_room])
+        return await _refuse(desk, forge, command_id, command, refusal)
     busy = submitted.busy
     if not isinstance(command, StartJob) or busy is None:
         return await _refuse(
@@ -183,7 +231,7 @@ async def _without_job(desk: Desk, forge: Forge, command_id: str, command: JobCo
     return await _refuse(desk, forge, command_id, command, Refusal(render.busy(job)))
 
 
-async def _end_unstarted(desk: Desk, command_id: str, command: Command, reason: str) -> None:
+async def _end_unstarted(desk: Desk, command_id: str, command: Request, reason: str) -> None:
     if isinstance(command, StartJob):
         job, _ = await _job_of(desk, command_id, command)
         if job is not None and not job.ended:

@@ -42,7 +42,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
     Raises LeaseLost where another worker took over, CancelledError where this one shuts down; the
     job then goes on elsewhere. Every other failure ends the job with a sentence.
     """
-    record = Record(shop, lease, await shop.store.load(lease.job_id))
+    record = Record(shop, lease, await shop.store.load(lease.id))
     if record.job.state == "awaiting_approval":
         return
     if record.job.end is not None:
@@ -51,7 +51,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
         if not await show_last(await record.report(), record.job) and waits:
             raise TryLater("GitHub is away, and the job's last word is unsaid.", 300)
         return
-    structlog.contextvars.bind_contextvars(job=lease.job_id)
+    structlog.contextvars.bind_contextvars(job=lease.id)
     log.info("job begins", attempt=lease.attempt, repository=record.job.repository.name)
     await record.add(Claimed(record.now, lease.worker, lease.token))
     end: Finished | None
@@ -109,7 +109,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
 
 async def fail_poisoned(shop: Workshop, lease: Lease) -> None:
     """End a job that took its worker down again and again, instead of trying for ever."""
-    record = Record(shop, lease, await shop.store.load(lease.job_id))
+    record = Record(shop, lease, await shop.store.load(lease.id))
     end = record.end(
         "failed",
         "The worker died three times in a row at this job, so I gave it up. What was committed is "

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from jobs.commands import AcceptPlan, Actor, Issue, OpenPull, Repository, StartJob
 from jobs.job import Job, Refusal, decide
 from jobs.queue.errors import JobUnknown
-from jobs.queue.store import Store
+from jobs.queue.store import MOST_OPEN, Store
 from webhook import shapes
 from webhook.deliveries import not_let_in
 from webhook.openapi import Operation
@@ -149,10 +149,15 @@ class Api:
                 "Wait for it, or stop it, and ask again.",
                 more={"job_id": submitted.busy},
             )
-        if submitted.full:
+        if submitted.no_room == "store":
             raise Unavailable(
                 "There is no room for another job just now: the store is nearly full. "
                 "Please ask again in an hour, or tell whoever runs this."
+            )
+        if submitted.no_room:
+            raise Unavailable(
+                f"{MOST_OPEN} jobs of this account are already queued or running. "
+                "Please ask again when some of them are through."
             )
         if submitted.job_id is None:
             raise Conflict("This request did not become a job. Please ask again.")

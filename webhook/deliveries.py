@@ -19,6 +19,7 @@ from jobs.commands import (
     Command,
     Comment,
     Explain,
+    Forget,
     Issue,
     Repository,
     StartJob,
@@ -59,7 +60,7 @@ def parse(
 
     `allow` names the people, and the owners of repositories, whom the operator lets in; empty: all.
     """
-    if event != "issue_comment":
+    if event not in _READERS:
         return Ignored(f"nothing follows from the event {event[:64]!r}")
     try:
         payload = json.loads(body)
@@ -68,9 +69,9 @@ def parse(
     except ValueError:
         return Ignored("the body is not JSON")
     try:
-        return _comment(payload, app_id, allow)
+        return _READERS[event](payload, app_id, allow)
     except _Unreadable as error:
-        return Ignored(f"the body is no issue_comment: {error}")
+        return Ignored(f"the body is no {event}: {error}")
 
 
 def not_let_in(allow: Iterable[str], login: str, repository: str) -> str:
@@ -120,6 +121,26 @@ def _comment(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command 
         comment=Comment(_id(comment, "id"), _text(comment, "html_url")),
         refused=_refused(sender, repository, issue, tuple(allow)),
     )
+
+
+def _installation(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command | Ignored:
+    if not isinstance(payload, dict):
+        raise _Unreadable("it is no object")
+    action, installation = _text(payload, "action"), _object(payload, "installation")
+    # Other events name their installation by its id alone: none of them shall pass for this one.
+    _object(installation, "account")
+    if action != "deleted":
+        return Ignored(f"nothing follows from an installation that was {action[:32]!r}")
+    if app_id is not None and _id(installation, "app_id") != app_id:
+        return Ignored("it is another App's installation")
+    sender, id = _object(payload, "sender"), _id(installation, "id")
+    return Forget(f"uninstalled:{id}", Actor(_id(sender, "id"), _text(sender, "login")), id)
+
+
+_READERS: dict[str, Callable[[Any, int | None, Iterable[str]], Command | Ignored]] = {
+    "issue_comment": _comment,
+    "installation": _installation,
+}
 
 
 def _automatic(sender: dict[str, Any], comment: dict[str, Any], app_id: int | None) -> str:

@@ -5,6 +5,7 @@ Source: https://docs.github.com/rest
 
 import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -132,6 +133,20 @@ class GitHub:
         path = f"/users/{quote(login)}"
         account = await self._ask(client, answers.Account, "GET", path, what="find our account")
         return Bot(account.id, login, f"{account.id}+{login}@{self.settings.noreply}")
+
+    async def installed(self, installation_id: int) -> bool:
+        """Whether the installation is there, suspended or not."""
+        path, what = f"/app/installations/{installation_id}", "look the installation up"
+        try:
+            await self._ask(self._app, answers.Installation, "GET", path, what=what)
+        except Missing:
+            return False
+        return True
+
+    def forget(self, installation_id: int) -> None:
+        """Drops the tokens of an installation that is gone."""
+        self.tokens.forget(installation_id)
+        self._voices.forget(installation_id)
 
     def writer(self, installation_id: int) -> Writer:
         return self._writers.setdefault(installation_id, Writer())
@@ -323,6 +338,15 @@ class Forge:
             found = await self._edit_comment(found.id, text, what)
         self._comments[number, key] = found.id
         return CommentRef(found.id, found.html_url)
+
+    async def withdraw(self, number: int, key: str) -> None:
+        """Deletes our comment under `key`, where there is one."""
+        found = await self._own_comment(number, f"<!-- vibecoder:{key} -->", None)
+        if found is not None:
+            with suppress(Missing):
+                await self._repeatable(
+                    "DELETE", f"/issues/comments/{found.id}", None, what="take back a comment"
+                )
 
     async def pull(self, *, head: str, base: str, title: str, body: str) -> PullRef:
         """The pull request from branch `head`: found, or opened as a draft where GitHub allows.

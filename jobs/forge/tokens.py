@@ -79,6 +79,10 @@ class Tokens:
         if known is not None and known.value == value:
             del self._tokens[key]
 
+    def forget(self, installation_id: int) -> None:
+        """Drops all tokens of an installation."""
+        self._tokens = {k: t for k, t in self._tokens.items() if k[0] != installation_id}
+
     def current(self, installation_id: int, repository_id: int) -> Callable[[], str]:
         """For threads, such as git's: each call gives a good token, waiting for a new one at need.
 

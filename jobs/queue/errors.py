@@ -6,6 +6,7 @@ QueueError
 ├── Conflict          the job changed since it was read: read it again, then decide again
 ├── StoreUnreachable  Redis did not answer
 ├── StoreFull         Redis has no memory left for this
+├── Newer             a newer version wrote it: its own worker will know
 ├── JournalFull       a job's conversations outgrew what is kept of them
 ├── TryLater          a handler cannot go on now and it is nobody's fault: no attempt is counted
 └── LeaseLost         the job is another worker's now (arq puts it back instead of failing it)
@@ -36,6 +37,10 @@ class StoreUnreachable(QueueError):
 
 class StoreFull(QueueError):
     """Redis has no memory left for this."""
+
+
+class Newer(QueueError):
+    """A newer version of this service wrote the record, which this one cannot read."""
 
 
 class JournalFull(QueueError):

@@ -54,7 +54,7 @@ class Lease:
         renew: Callable[["Lease"], Awaitable[None]],
     ) -> None:
         self.entry = entry  # the queue entry it came through
-        self.job_id = entry.partition(".")[0]
+        self.id = entry.partition(".")[0]  # the job's or command's
         self.token = token
         self.worker = worker  # its name, for Claimed
         self.attempt = attempt  # claims since the last progress, this one included
@@ -69,7 +69,7 @@ class Lease:
         if not self.lost and boot_clock() > self.until:
             await self._renew(self)
         if self.lost:
-            raise LeaseLost(f"Job {self.job_id} is no longer this worker's.")
+            raise LeaseLost(f"Job {self.id} is no longer this worker's.")
 
 
 class LeasedWorker(Worker):
@@ -85,7 +85,8 @@ class LeasedWorker(Worker):
         function: Function,
         *,
         concurrency: int,
-        per_group: int,
+        per_installation: int,
+        per_repository: int,
         lease_seconds: float,
         handle_signals: bool,
         background: Callable[[], Coroutine[None, None, None]],
@@ -107,7 +108,8 @@ class LeasedWorker(Worker):
         )
         self.store = store
         self.concurrency = concurrency
-        self.per_group = per_group
+        self.per_installation = per_installation
+        self.per_repository = per_repository
         self.lease_seconds = lease_seconds
         self.in_progress_timeout_s = lease_seconds
         self.leases: dict[str, Lease] = {}
@@ -227,16 +229,18 @@ class LeasedWorker(Worker):
         return self.concurrency - runs, SETTLE_SLOTS - (len(busy) - runs)
 
     async def _runs_in_turn(self, entries: list[str]) -> list[str]:
-        groups = list(dict.fromkeys(_group(entry) for entry in entries))
+        keys = {f"vc:running:{part}" for entry in entries for part in _shares(entry)}
         async with self.pool.pipeline(transaction=False) as pipe:
-            for group in groups:
-                pipe.zcount(f"vc:running:{group}", _now_ms(), "+inf")
-            running = Counter(dict(zip(groups, await pipe.execute(), strict=True)))
-        return _in_turn(entries, running, self.per_group)
+            for key in keys:
+                pipe.zcount(key, _now_ms(), "+inf")
+            counts = dict(zip(keys, await pipe.execute(), strict=True))
+        running = Counter({key.removeprefix("vc:running:"): n for key, n in counts.items()})
+        return _in_turn(entries, running, (self.per_installation, self.per_repository))
 
     def _settles_in_turn(self, entries: list[str]) -> list[str]:
         busy = [entry for entry, task in self.tasks.items() if entry[0] == "c" and not task.done()]
-        return _in_turn(entries, Counter(map(_group, busy)), SETTLE_SLOTS // 2)
+        settling = Counter(part for entry in busy for part in _shares(entry))
+        return _in_turn(entries, settling, (SETTLE_SLOTS // 2, SETTLE_SLOTS // 2))
 
     async def run_job(self, job_id: str, score: int) -> None:
         try:
@@ -246,11 +250,12 @@ class LeasedWorker(Worker):
             self.leases[job_id] = lease
             await super().run_job(job_id, score)
             self._woken.set()  # there is a slot
-            if lease.lost and job_id[0] == "j":
+            if lease.lost:
                 # Frozen between its guard and its write, the handler wrote late: an old rendering
                 # over a new one, a second comment beside the first. Nobody out there knows of
-                # fencing, so whoever finishes the job next shows it once more.
-                await self.store.run_again(lease.job_id)
+                # fencing, so whoever is through with it next shows it once more.
+                again = self.store.run_again if job_id[0] == "j" else self.store.settle_again
+                await again(lease.id)
         except (RedisError, QueueError) as error:
             # The entry is still queued and its lock lapses: this or another worker takes it up.
             log.warning("run_interrupted", entry=job_id, error=str(error))
@@ -261,7 +266,13 @@ class LeasedWorker(Worker):
     async def _claim(self, entry: str) -> Lease | None:
         asked_at = boot_clock()
         answer = await self.store.run(
-            "CLAIM", entry, self.name, self._lease_ms, _now_ms(), self.per_group
+            "CLAIM",
+            entry,
+            self.name,
+            self._lease_ms,
+            _now_ms(),
+            self.per_installation,
+            self.per_repository,
         )
         if len(answer) == 1:
             log.debug("not_claimed", entry=entry, why=answer[0].decode())
@@ -372,17 +383,25 @@ class LeasedWorker(Worker):
                 await asyncio.sleep(self.poll_delay_s)
 
 
-def _group(entry: str) -> str:
-    return entry.rpartition(".")[2]
+def _shares(entry: str) -> list[str]:
+    """The semaphores that a running entry takes part in: its installation's, its repository's."""
+    _, _, group = entry.split(".", 2)
+    installation, _, repository = group.partition(".")
+    return [installation, f"r{repository}"] if repository else [installation]
 
 
-def _in_turn(entries: list[str], running: Counter[str], limit: int) -> list[str]:
-    """In turns between groups, those with least running first; first come within a group."""
+def _in_turn(entries: list[str], running: Counter[str], limits: tuple[int, int]) -> list[str]:
+    """In turns between installations, those with least running first; first come within one.
+
+    `limits`: how many may run of an installation, and of a repository.
+    """
     turn: dict[str, int] = {}
     for entry in entries:
-        turn[entry] = running[_group(entry)]
-        running[_group(entry)] += 1
-    return sorted((e for e in entries if turn[e] < limit), key=lambda e: turn[e])
+        shares = _shares(entry)
+        if all(running[share] < limit for share, limit in zip(shares, limits, strict=False)):
+            turn[entry] = running[shares[0]]
+            running.update(shares)
+    return sorted(turn, key=lambda entry: turn[entry])
 
 
 def _now_ms() -> int:

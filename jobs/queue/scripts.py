@@ -11,8 +11,12 @@ under "vc:", so an ACL needs `~vc:* ~arq:*`.
     vc:issue:<repo>#<n>  the active job of an issue
     vc:active            zset of jobs that have not ended, by time received
     vc:commands          zset of commands not settled, by time received
-    vc:jobs[:…]          zsets of jobs by time received: all, of a repository, of an actor
-    vc:running:<group>   zset of jobs under lease, by the lease's end: a semaphore that heals itself
+    vc:jobs[:…]          zsets of jobs by time received: all, of a repository, of an actor, of an
+                         installation
+    vc:open:<inst>       zset of an installation's jobs that have not ended and wait for nobody
+    vc:waiting           zset of jobs that wait for an approval, by since when
+    vc:running:<inst>    zset of an installation's jobs under lease, by the lease's end: a semaphore
+    vc:running:r<repo>   that heals itself; the same for a repository
     vc:wake:j, vc:wake:c lists that idle workers block on
     vc:delivery:<guid>   hash, one delivery; vc:deliveries: zset of those not parsed
     vc:memo:<key>        small receipts
@@ -20,20 +24,28 @@ under "vc:", so an ACL needs `~vc:* ~arq:*`.
 
 A record's fields: `fence` (the token of the last claim), `holder` (the queue entry that claim came
 through, empty once it was given back), `entry` (the only queue entry that may be claimed), `n` (how
-many entries there have been), `attempts` (claims since the last progress), `group`, `done`,
-`waits` (for an approval: no entry needed), `again` (once finished, it is run once more), `cancel`,
+many entries there have been), `attempts` (claims since the last progress), `group`
+("<installation>.<repository>"), `done`, `waits` (for an approval: no entry needed), `again` (once
+finished, or settled, it is run once more), `cancel`,
 `last` (event id), `ops` (recent appends, so that one repeated over a broken connection counts
 once), `did:<cause>` (appends that happen once).
 """
 
 # An entry's id is "<id>.<n>.<group>" and is never used again: arq keeps things by id. The group is
 # in it so that a worker can share fairly among thousands of entries without reading each record.
+# Versions before 0.2 knew no repository in it.
 PRELUDE = """
 local call = redis.call
 local function rec_of(id) return 'vc:rec:' .. id end
 local function lock_of(entry) return 'arq:in-progress:' .. entry end
 local function id_of(entry) return string.match(entry, '^([^.]+)') end
-local function running_of(entry) return 'vc:running:' .. string.match(entry, '([^.]+)$') end
+local function installation_of(group) return string.match(group, '^[^.]+') end
+local function running_of(entry)
+  local installation, repository = string.match(entry, '^[^.]+%.%d+%.([^.]+)%.?(.*)$')
+  local keys = {'vc:running:' .. installation}
+  if repository ~= '' then keys[2] = 'vc:running:r' .. repository end
+  return keys
+end
 local function is_job(id) return string.sub(id, 1, 1) == 'j' end
 local function wake(id)
   local list = 'vc:wake:' .. string.sub(id, 1, 1)
@@ -70,8 +82,21 @@ local function give_back(entry, refund)
       call('HINCRBY', rec_of(id), 'attempts', -1)
     end
   end
-  if is_job(id) then call('ZREM', running_of(entry), id) end
+  if is_job(id) then
+    for _, running in ipairs(running_of(entry)) do call('ZREM', running, id) end
+  end
   wake(id)
+end
+local function index(jid, now, group, actor)
+  local installation, repository = string.match(group, '^([^.]+)%.(.+)$')
+  for _, of in ipairs({'', ':repository:' .. repository, ':actor:' .. actor,
+      ':installation:' .. installation}) do
+    call('ZADD', 'vc:jobs' .. of, now, jid)
+    call('ZREMRANGEBYRANK', 'vc:jobs' .. of, 0, -5001)
+    if of ~= '' then call('EXPIRE', 'vc:jobs' .. of, 90 * 86400) end
+  end
+  call('ZADD', 'vc:active', now, jid)
+  call('ZADD', 'vc:open:' .. installation, now, jid)
 end
 local function drop(entry)
   call('DEL', 'arq:job:' .. entry, 'arq:retry:' .. entry)
@@ -99,10 +124,11 @@ call('ZREM', 'vc:deliveries', guid)
 return 1
 """
 
-# -> {1 new | 0 known, job id or "", the busy job's id or "", "1" where Redis is nearly full}
+# -> {1 new | 0 known, job id or "", the busy job's id or "", and why there is no room for a job:
+# "1" Redis is nearly full, "2" its installation has too many open, or ""}
 SUBMIT = """
-local cid, command, now, now_ms, group, payload, keep_ms, limit = unpack(ARGV, 1, 8)
-local jid, received, repository, issue, actor, fence = unpack(ARGV, 9, 14)
+local cid, command, now, now_ms, group, payload, keep_ms, limit, most = unpack(ARGV, 1, 9)
+local jid, received, repository, issue, actor, fence = unpack(ARGV, 10, 15)
 local rec = rec_of(cid)
 if call('EXISTS', rec) == 1 then
   return {0, call('HGET', rec, 'job'), call('HGET', rec, 'busy'), call('HGET', rec, 'full')}
@@ -115,18 +141,14 @@ if received ~= '' and call('EXISTS', rec_of(jid)) == 0 then
     busy, jid = active, ''
   elseif nearly_full(tonumber(limit)) then
     full, jid = '1', ''
+  elseif call('ZCARD', 'vc:open:' .. installation_of(group)) >= tonumber(most) then
+    full, jid = '2', ''
   else
     local first = call('XADD', 'vc:events:' .. jid, '*', 'e', received)
     call('HSET', rec_of(jid), 'fence', fence, 'n', 0, 'attempts', 0, 'group', group,
       'thread', thread or '', 'last', first)
     if thread then call('SET', thread, jid) end
-    call('ZADD', 'vc:active', now, jid)
-    for _, index in ipairs({'vc:jobs', 'vc:jobs:repository:' .. repository,
-        'vc:jobs:actor:' .. actor}) do
-      call('ZADD', index, now, jid)
-      call('ZREMRANGEBYRANK', index, 0, -5001)
-      if index ~= 'vc:jobs' then call('EXPIRE', index, 90 * 86400) end
-    end
+    index(jid, now, group, actor)
   end
 end
 call('HSET', rec, 'command', command, 'job', jid, 'busy', busy, 'full', full, 'group', group,
@@ -162,6 +184,7 @@ if token ~= '' then
     return {'lost', ''}
   end
 end
+local open = 'vc:open:' .. installation_of(call('HGET', rec, 'group'))
 local last = call('HGET', rec, 'last')
 if seen ~= '' and seen ~= last then return {'conflict', last} end
 local ended = false
@@ -171,8 +194,14 @@ for i = 13, #ARGV, 2 do
   if mark == 'note' then
     call('RPUSH', notes, last)
     if call('LLEN', notes) > notes_kept then call('XDEL', events, call('LPOP', notes)) end
-  elseif mark == 'waits' then call('HSET', rec, 'waits', '1', 'attempts', 0)
-  elseif mark == 'approved' then call('HSET', rec, 'waits', '', 'attempts', 0)
+  elseif mark == 'waits' then
+    call('HSET', rec, 'waits', '1', 'attempts', 0)
+    call('ZADD', 'vc:waiting', now_ms / 1000, jid)
+    call('ZREM', open, jid)
+  elseif mark == 'approved' then
+    call('HSET', rec, 'waits', '', 'attempts', 0)
+    call('ZREM', 'vc:waiting', jid)
+    call('ZADD', open, now_ms / 1000, jid)
   elseif mark == 'progress' then call('HSET', rec, 'attempts', 1)
   elseif mark == 'cancel' then
     call('HSET', rec, 'cancel', '1')
@@ -186,7 +215,8 @@ if ended then
   call('HSET', rec, 'done', '1', 'ended_by', token, 'waits', '')
   local thread = call('HGET', rec, 'thread')
   if thread ~= '' and call('GET', thread) == jid then call('DEL', thread) end
-  call('ZREM', 'vc:active', jid)
+  for _, set in ipairs({'vc:active', 'vc:waiting', open}) do call('ZREM', set, jid) end
+  if token == '' then call('HSET', rec, 'cancel', '1') end  -- whoever works on it still: let go
   for _, key in ipairs({rec, events}) do call('EXPIRE', key, record_kept) end
   call('EXPIRE', 'vc:journal:' .. jid, journal_kept)
 end
@@ -202,15 +232,33 @@ if call('EXISTS', rec_of(id)) == 0 then return '' end
 return enqueue(id, now_ms, payload, keep_ms)
 """
 
-# An old owner may have written over its successor's words: whoever finishes the job next looks at
-# it once more. -> 1, or 0 for an unknown job
+# An old owner may have written over its successor's words: whoever finishes the job, or settled the
+# command, looks at it once more. -> 1, or 0 for an unknown one
 AGAIN = """
 local id, now_ms, payload, keep_ms = unpack(ARGV)
 local holder = call('HGET', rec_of(id), 'holder')
 if call('EXISTS', rec_of(id)) == 0 then return 0 end
-if holder and holder ~= '' and call('EXISTS', lock_of(holder)) == 1 then
-  call('HSET', rec_of(id), 'again', '1')
-else enqueue(id, now_ms, payload, keep_ms) end
+local held = holder and holder ~= '' and call('EXISTS', lock_of(holder)) == 1
+if held or not is_job(id) then call('HSET', rec_of(id), 'again', '1') end
+if not held then enqueue(id, now_ms, payload, keep_ms) end
+return 1
+"""
+
+# What is kept of a job goes: its conversations at once, the rest when whoever works on it has let
+# go. To be called once the job has ended.
+FORGET = """
+local jid, soon = unpack(ARGV)
+local group = call('HGET', rec_of(jid), 'group')
+call('DEL', 'vc:journal:' .. jid)
+for _, key in ipairs({rec_of(jid), 'vc:events:' .. jid, 'vc:notes:' .. jid}) do
+  call('EXPIRE', key, soon)
+end
+if group then
+  local installation, repository = string.match(group, '^([^.]+)%.?(.*)$')
+  for _, of in ipairs({'', ':repository:' .. repository, ':installation:' .. installation}) do
+    call('ZREM', 'vc:jobs' .. of, jid)
+  end
+end
 return 1
 """
 
@@ -246,14 +294,16 @@ return 'ok'
 # arq has just put its provisional lock "1" on the entry; make it a lease, or take it away again.
 # -> {token, attempts, cancel} | {"elsewhere"} | {"later"} | {"stale"}
 CLAIM = """
-local entry, worker, lease_ms, now_ms, limit = unpack(ARGV)
+local entry, worker, lease_ms, now_ms = unpack(ARGV, 1, 4)
+local limits = {tonumber(ARGV[5]), tonumber(ARGV[6])}  -- for an installation, for a repository
 local id = id_of(entry)
-local rec, lock, running = rec_of(id), lock_of(entry), running_of(entry)
+local rec, lock = rec_of(id), lock_of(entry)
 local fence, current, holder, done = unpack(call('HMGET', rec, 'fence', 'entry', 'holder', 'done'))
 local held = call('GET', lock)
 if not (fence and held == fence .. ':' .. worker) then
   if held ~= '1' then return {'elsewhere'} end
-  if not fence or current ~= entry or (done == '1' and not is_job(id)) then
+  local over = done == '1' and not is_job(id) and call('HDEL', rec, 'again') == 0
+  if not fence or current ~= entry or over then
     call('DEL', lock)
     drop(entry)
     return {'stale'}
@@ -264,12 +314,16 @@ if not (fence and held == fence .. ':' .. worker) then
     return {'later'}
   end
   if is_job(id) then
-    call('ZREMRANGEBYSCORE', running, '-inf', now_ms)
-    if not call('ZSCORE', running, id) and call('ZCARD', running) >= tonumber(limit) then
-      call('DEL', lock)
-      return {'later'}
+    for i, running in ipairs(running_of(entry)) do
+      call('ZREMRANGEBYSCORE', running, '-inf', now_ms)
+      if not call('ZSCORE', running, id) and call('ZCARD', running) >= limits[i] then
+        call('DEL', lock)
+        return {'later'}
+      end
     end
-    call('ZADD', running, now_ms + lease_ms, id)
+    for _, running in ipairs(running_of(entry)) do
+      call('ZADD', running, now_ms + lease_ms, id)
+    end
   end
   call('HINCRBY', rec, 'fence', 1)
   call('HINCRBY', rec, 'attempts', 1)
@@ -295,7 +349,11 @@ for i = 4, #ARGV, 2 do
     answers[#answers + 1] = 0
   else
     call('SET', lock_of(entry), mine, 'PX', lease_ms)
-    if is_job(id) then call('ZADD', running_of(entry), now_ms + lease_ms, id) end
+    if is_job(id) then
+      for _, running in ipairs(running_of(entry)) do
+        call('ZADD', running, now_ms + lease_ms, id)
+      end
+    end
     answers[#answers + 1] = cancel == '1' and 2 or 1
   end
 end
@@ -307,12 +365,15 @@ return answers
 # the lease is no longer ours and nothing was touched
 FINISH = """
 local entry, worker, token, outcome, defer_ms = unpack(ARGV)
-local fence, holder = unpack(call('HMGET', rec_of(id_of(entry)), 'fence', 'holder'))
+local id = id_of(entry)
+local fence, holder = unpack(call('HMGET', rec_of(id), 'fence', 'holder'))
 local held = call('GET', lock_of(entry))
 if fence ~= token or holder ~= entry or (held and held ~= token .. ':' .. worker) then return 0 end
 give_back(entry, outcome == 'refund')
-if outcome == 'finish' and call('HDEL', rec_of(id_of(entry)), 'again') == 1 then
+if outcome == 'finish' and call('HEXISTS', rec_of(id), 'again') == 1 then
   outcome = 'again'
+  -- A settled command keeps it, as its leave to be claimed.
+  if is_job(id) then call('HDEL', rec_of(id), 'again') end
 end
 if outcome == 'finish' or call('EXISTS', 'arq:job:' .. entry) == 0 then drop(entry)
 elseif tonumber(defer_ms) > 0 then call('ZINCRBY', 'arq:queue', defer_ms, entry) end

@@ -16,9 +16,10 @@ from typing import Any, Literal, cast
 
 from arq.connections import ArqRedis
 from arq.jobs import serialize_job
+from pydantic import ValidationError
 
 from agent.progress import Message
-from jobs.commands import COMMAND, Command, Explain, StartJob
+from jobs.commands import COMMAND, Command, Explain, Forget, StartJob
 from jobs.events import (
     EVENT,
     Approved,
@@ -41,6 +42,7 @@ from jobs.queue.errors import (
     JobUnknown,
     JournalFull,
     LeaseLost,
+    Newer,
 )
 
 ENTRY_FUNCTION = "act"  # arq deletes jobs whose function it does not know, so this name stays
@@ -48,13 +50,16 @@ ENTRY_FUNCTION = "act"  # arq deletes jobs whose function it does not know, so t
 DELIVERY_KEPT = 3 * 86_400  # GitHub redelivers for three days
 RECORD_KEPT = 7 * 86_400
 JOURNAL_KEPT = 86_400
+FORGET_SECONDS = 3_600
 ENTRY_KEPT_MS = 30 * 86_400_000  # an entry whose payload is gone is made anew by the sweep
 NOTES_KEPT = 2_000
 JOURNAL_BYTES = 8_000_000
 VERDICT_CHARS = 1_000
 FULL = 0.85  # of Redis's memory: beyond it no new jobs, so that the running ones can go on
+MOST_OPEN = 100  # jobs of one installation that wait in the queue or run
 
 Kind = Literal["settle", "run"]
+NoRoom = Literal["", "store", "installation"]
 
 
 def job_id_of(key: str) -> str:
@@ -85,7 +90,9 @@ class Submitted:
     job_id: str | None  # the job that it made or names
     new: bool  # False: the same command came before
     busy: str | None  # StartJob only: the active job of the issue, so that no new one was made
-    full: bool = False  # StartJob only: the store is nearly full, so that no new one was made
+    # StartJob only: no new one was made, because the store is nearly full, or because the
+    # installation has as many open as it may.
+    no_room: NoRoom = ""
 
 
 class Store:
@@ -166,14 +173,13 @@ class Store:
     async def submit(self, command: Command, now: float) -> Submitted:
         """Records the command and queues it for a worker, in one step; the same key counts once.
 
-        A StartJob also makes its job, unless its issue has an active one (`busy` names it) or Redis
-        is nearly full (`full`): the command waits for a worker all the same, who tells the person.
+        A StartJob also makes its job, unless its issue has an active one (`busy` names it) or there
+        is no room (`no_room`): the command waits for a worker all the same, who tells the person.
         """
         command_id = command_id_of(command.key)
-        repository = command.repository
         made: tuple[str | bytes | int, ...]
         match command:
-            case StartJob(issue=issue):
+            case StartJob(issue=issue, repository=repository):
                 # A token is never used again, not even after Redis lost its data: the count starts
                 # at the time, in milliseconds, and grows slower than time does.
                 made = (
@@ -184,31 +190,34 @@ class Store:
                     command.actor.id,
                     int(now * 1000),
                 )
-            case Explain():
+            case Explain() | Forget():
                 made = ("", "", "", "", "", int(now * 1000))
             case _:
                 made = (command.job_id or "", "", "", "", "", int(now * 1000))
-        new, job_id, busy, full = await self.run(
+        new, job_id, busy, no_room = await self.run(
             "SUBMIT",
             command_id,
             COMMAND.dump_json(command),
             repr(now),
             _ms(),
-            repository.installation_id,
+            group_of(command),
             payload("settle", command_id),
             ENTRY_KEPT_MS,
             FULL,
+            MOST_OPEN,
             *made,
         )
-        return _submitted(command_id, new == 1, job_id, busy, full)
+        return _submitted(command_id, new == 1, job_id, busy, no_room)
 
     async def submitted(self, command_id: str) -> Submitted:
         """What `submit` answered, for whoever settles the command. Raises CommandUnknown."""
         with told():
-            job_id, busy, full = await self._fields(f"vc:rec:{command_id}", "job", "busy", "full")
-        if job_id is None or busy is None or full is None:
+            job_id, busy, no_room = await self._fields(
+                f"vc:rec:{command_id}", "job", "busy", "full"
+            )
+        if job_id is None or busy is None or no_room is None:
             raise CommandUnknown(f"There is no command {command_id}.")
-        return _submitted(command_id, False, job_id, busy, full)
+        return _submitted(command_id, False, job_id, busy, no_room)
 
     async def command(self, command_id: str) -> Command:
         """Raises CommandUnknown."""
@@ -216,7 +225,10 @@ class Store:
             (record,) = await self._fields(f"vc:rec:{command_id}", "command")
         if record is None:
             raise CommandUnknown(f"There is no command {command_id}.")
-        return COMMAND.validate_json(record)
+        try:
+            return COMMAND.validate_json(record)
+        except ValidationError as error:
+            raise _newer(error) from error
 
     async def received_at(self, command_id: str) -> float:
         """When an open command came in, in seconds since the epoch. Raises CommandUnknown."""
@@ -354,6 +366,29 @@ class Store:
         """Has the job run once more after whoever holds it now, or at once where nobody does."""
         await self.run("AGAIN", job_id, _ms(), payload("run", job_id), ENTRY_KEPT_MS)
 
+    async def settle_again(self, command_id: str) -> None:
+        """The same for a command, settled or not."""
+        await self.run("AGAIN", command_id, _ms(), payload("settle", command_id), ENTRY_KEPT_MS)
+
+    async def waiting(self, since: float, limit: int = 100) -> list[str]:
+        """Ids of jobs that have waited for an approval since before then, oldest first."""
+        with told():
+            ids = await self.redis.zrangebyscore("vc:waiting", "-inf", since, start=0, num=limit)
+        return [_text(id_) for id_ in ids]
+
+    async def of_installation(self, installation_id: int) -> list[str]:
+        """Ids of the jobs that came through the installation, newest first, up to 5,000."""
+        with told():
+            key = f"vc:jobs:installation:{installation_id}"
+            return [_text(id_) for id_ in await self.redis.zrevrange(key, 0, -1)]
+
+    async def forget(self, job_id: str) -> None:
+        """Drops an ended job's conversations now, and all else that is kept of it within an hour.
+
+        Until then whoever works on it can find out that it is over.
+        """
+        await self.run("FORGET", job_id, FORGET_SECONDS)
+
     async def wanted(self, job_id: str) -> bool:
         """Whether the job exists and has not ended, so that its sandbox must live."""
         with told():
@@ -457,9 +492,21 @@ class Store:
         return await answer  # redis-py types its commands for both of its clients
 
 
-def _submitted(command_id: str, new: bool, job_id: bytes, busy: bytes, full: bytes) -> Submitted:
+def group_of(command: Command) -> str:
+    """Whose turn the command and its job take in the queue: "<installation>.<repository>"."""
+    if isinstance(command, Forget):
+        return f"{command.installation_id}.0"
+    return f"{command.repository.installation_id}.{command.repository.id}"
+
+
+def _submitted(command_id: str, new: bool, job_id: bytes, busy: bytes, no_room: bytes) -> Submitted:
+    why: dict[str, NoRoom] = {"1": "store", "2": "installation"}
     return Submitted(
-        command_id, _text(job_id) or None, new, _text(busy) or None, full=_text(full) == "1"
+        command_id,
+        _text(job_id) or None,
+        new,
+        _text(busy) or None,
+        no_room=why.get(_text(no_room), ""),
     )
 
 
@@ -492,7 +539,20 @@ def _dump_event(event: JobEvent) -> bytes:
 
 
 def _events(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, JobEvent]]:
-    return [(_text(id_), EVENT.validate_json(fields[b"e"])) for id_, fields in entries]
+    try:
+        return [(_text(id_), EVENT.validate_json(fields[b"e"])) for id_, fields in entries]
+    except ValidationError as error:
+        raise _newer(error) from error
+
+
+def _newer(error: ValidationError) -> Exception:
+    """What a record means that we cannot read: mostly, that a newer version wrote it."""
+    if all(fault["type"] == "union_tag_invalid" for fault in error.errors(include_input=False)):
+        return Newer(
+            "A newer version of this service wrote that, and this one cannot read it. "
+            "Try again when the upgrade is through."
+        )
+    return error
 
 
 def _text(raw: bytes | str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from arq.worker import Retry, RetryJob, func
 
-from jobs.queue.errors import TryLater
+from jobs.queue.errors import Newer, TryLater
 from jobs.queue.lease import Lease, LeasedWorker
 from jobs.queue.store import ENTRY_FUNCTION, Store
 from jobs.queue.sweep import MISSED_SECONDS, SWEEP_SECONDS, Parse, Wanted, sweep_for_ever
@@ -31,14 +31,14 @@ class Handlers:
     `poisoned` or `given_up` is called instead. TryLater puts it off without counting.
     """
 
-    settle: Callable[[str], Awaitable[None]]  # follow or refuse this command, then Store.settle it
+    settle: Callable[[Lease], Awaitable[None]]  # follow or refuse the command, then Store.settle it
     # Work on the job, whatever state it is in: an ended one gets its last word said again, one that
     # waits for approval gets nothing. It is cancelled from outside when this worker stops, when the
     # lease is lost, and, with Lease.cancelled, when a person asked to stop: then it ends the job.
     # Where that was asked before it was called, Lease.cancelled is true from the start.
     run: Callable[[Lease], Awaitable[None]]
     poisoned: Callable[[Lease], Awaitable[None]]  # end the job as failed: it kills its workers
-    given_up: Callable[[str], Awaitable[None]]  # tell the command's person; it is settled after
+    given_up: Callable[[Lease], Awaitable[None]]  # tell the command's person; it is settled after
     parse: Parse | None = None  # deliveries that the front door stored and did not get to parse
     swept: Callable[[Wanted], Awaitable[object]] | None = None  # kill sandboxes of unwanted jobs
     missed: Callable[[], Awaitable[object]] | None = None  # ask again for deliveries that failed
@@ -49,7 +49,8 @@ def make_worker(
     handlers: Handlers,
     *,
     concurrency: int = 10,
-    per_group: int = 5,
+    per_installation: int = 5,
+    per_repository: int = 3,
     lease_seconds: float = LEASE_SECONDS,
     sweep_seconds: float = SWEEP_SECONDS,
     missed_seconds: float = MISSED_SECONDS,
@@ -57,8 +58,9 @@ def make_worker(
 ) -> LeasedWorker:
     """A worker for `await worker.async_run()`, made inside the running loop.
 
-    `concurrency`: jobs at a time; commands have slots of their own. `per_group`: jobs at a time of
-    one installation, over all workers. `lease_seconds`: how long a killed worker keeps its jobs.
+    `concurrency`: jobs at a time; commands have slots of their own. `per_installation`,
+    `per_repository`: jobs at a time of one of them, over all workers. `lease_seconds`: how long a
+    killed worker keeps its jobs.
     """
 
     async def act(ctx: dict[Any, Any], kind: str, id_: str) -> None:
@@ -69,6 +71,10 @@ def make_worker(
             await _act(store, handlers, lease, kind, id_)
         except (Retry, RetryJob):
             raise
+        except Newer as error:
+            log.info("left_to_newer_workers", id=id_, why=str(error))
+            lease.counts = False
+            raise Retry(defer=UNKNOWN_SECONDS) from error
         except TryLater as error:
             log.info("put_off", id=id_, seconds=error.seconds, why=str(error))
             lease.counts = False
@@ -82,7 +88,8 @@ def make_worker(
             store,
             func(act, name=ENTRY_FUNCTION),
             concurrency=concurrency,
-            per_group=per_group,
+            per_installation=per_installation,
+            per_repository=per_repository,
             lease_seconds=lease_seconds,
             handle_signals=handle_signals,
             background=lambda: sweep_for_ever(
@@ -105,10 +112,10 @@ def pause(attempt: int) -> float:
 async def _act(store: Store, handlers: Handlers, lease: Lease, kind: str, id_: str) -> None:
     match kind:
         case "settle" if lease.attempt > TRIES:
-            await handlers.given_up(id_)
+            await handlers.given_up(lease)
             await store.settle(id_, f"given up after {TRIES} attempts")
         case "settle":
-            await handlers.settle(id_)
+            await handlers.settle(lease)
         case "run" if lease.attempt > TRIES and await store.wanted(id_):
             await handlers.poisoned(lease)
         case "run" if lease.attempt > LAST_WORD_TRIES:

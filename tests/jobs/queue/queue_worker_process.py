@@ -19,7 +19,8 @@ store = Store(connect(sys.argv[1]))
 lease_seconds = float(sys.argv[2])
 
 
-async def settle(command_id: str) -> None:
+async def settle(lease: Lease) -> None:
+    command_id = lease.id
     submitted = await store.submitted(command_id)
     if submitted.job_id:
         await store.enqueue_run(submitted.job_id)
@@ -27,11 +28,11 @@ async def settle(command_id: str) -> None:
 
 
 async def run(lease: Lease) -> None:
-    job = await store.load(lease.job_id)
+    job = await store.load(lease.id)
     if job.ended:
         return
     claimed = Claimed(time.time(), str(os.getpid()), lease.token)
-    await store.append(lease.job_id, [claimed], token=lease.token)
+    await store.append(lease.id, [claimed], token=lease.token)
     try:
         for number, word in enumerate(job.command.text.split(), 1):
             if number <= job.steps_done:
@@ -47,12 +48,12 @@ async def run(lease: Lease) -> None:
                     time.sleep(2 * lease_seconds)  # noqa: ASYNC251 that is the point
             await lease.guard()
             step = StepCommitted(time.time(), number, "a" * 40, word, (), 0, 0, 0)
-            await store.append(lease.job_id, [step], token=lease.token)
-        await store.append(lease.job_id, [end("succeeded")], token=lease.token)
+            await store.append(lease.id, [step], token=lease.token)
+        await store.append(lease.id, [end("succeeded")], token=lease.token)
     except asyncio.CancelledError:
         if not lease.cancelled:
             raise
-        await store.append(lease.job_id, [end("cancelled")], token=lease.token)
+        await store.append(lease.id, [end("cancelled")], token=lease.token)
 
 
 def end(outcome: str) -> Finished:
@@ -60,11 +61,11 @@ def end(outcome: str) -> Finished:
 
 
 async def poisoned(lease: Lease) -> None:
-    await store.append(lease.job_id, [end("failed")], token=lease.token)
+    await store.append(lease.id, [end("failed")], token=lease.token)
 
 
-async def given_up(command_id: str) -> None:
-    await store.remember(f"given up {command_id}", "told", 60)
+async def given_up(lease: Lease) -> None:
+    await store.remember(f"given up {lease.id}", "told", 60)
 
 
 async def main() -> None:

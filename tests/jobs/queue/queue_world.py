@@ -66,9 +66,15 @@ def finished() -> Finished:
     return Finished(time.time(), "succeeded", "Done.")
 
 
-async def make_job(store: Store, key: str, issue: int | None = None, installation: int = 11) -> str:
+async def make_job(
+    store: Store,
+    key: str,
+    issue: int | None = None,
+    installation: int = 11,
+    repository: int = 22,
+) -> str:
     """A job whose command is settled and that waits in the queue for its first run."""
-    submitted = await store.submit(start(key, issue, installation), time.time())
+    submitted = await store.submit(start(key, issue, installation, repository), time.time())
     await store.settle(submitted.command_id, "followed")
     await store.enqueue_run(job_id_of(key))
     return job_id_of(key)

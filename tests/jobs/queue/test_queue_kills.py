@@ -129,7 +129,7 @@ async def test_a_stopped_worker_hands_over_without_costing_a_try(
         # Well within the lease: had it been left to lapse, this would not be there yet.
         await asyncio.wait_for(worker.wait(), LEASE)
         assert worker.returncode == 0
-        assert not await store.redis.exists(f"arq:in-progress:{job_id}.1.11")
+        assert not await store.redis.exists(f"arq:in-progress:{job_id}.1.11.22")
         assert await field_of(store, f"vc:rec:{job_id}", "attempts") == b"0"
     await spawn()
     await eventually(lambda: claims_are(store, job_id, 6))

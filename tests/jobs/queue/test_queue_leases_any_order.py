@@ -47,7 +47,7 @@ class World:
         entry = entries[which % len(entries)]
         owner = await self.owner()
         await self.store.redis.set(f"arq:in-progress:{entry}", "1", nx=True, px=LONG)
-        answer = await self.store.run("CLAIM", entry, worker, LONG, time.time() * 1000, 5)
+        answer = await self.store.run("CLAIM", entry, worker, LONG, time.time() * 1000, 5, 5)
         if len(answer) == 1:
             return
         assert owner in (None, worker), "a living owner was robbed"

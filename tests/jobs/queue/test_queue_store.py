@@ -14,6 +14,7 @@ from queue_world import (
     fence_of,
     field_of,
     finished,
+    make_job,
     planned,
     start,
 )
@@ -86,6 +87,40 @@ async def test_an_issue_has_one_active_job(store: Store) -> None:
     assert (await store.submit(start("comment-again"), time.time())).busy is None
 
 
+async def test_an_installation_has_only_so_many_jobs_open(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "MOST_OPEN", 2)
+    first = await make_job(store, "one", issue=1)
+    waits = await make_job(store, "two", issue=2)
+    answer = await store.submit(start("three", issue=3), time.time())
+    assert (answer.job_id, answer.busy, answer.no_room) == (None, None, "installation")
+    assert (await store.submitted(answer.command_id)).no_room == "installation"
+    assert (await store.submit(start("other", issue=3, installation=12), time.time())).job_id
+    # A plan that waits for a person takes no room, until it is accepted.
+    await store.append(waits, [planned(waits=True)])
+    assert await store.waiting(time.time()) == [waits]
+    assert (await store.submit(start("four", issue=4), time.time())).job_id
+    await store.append(waits, [approved()])
+    assert await store.waiting(time.time()) == []
+    assert (await store.submit(start("five", issue=5), time.time())).no_room == "installation"
+    for ended in (first, waits):
+        await store.append(ended, [finished()])
+    assert (await store.submit(start("six", issue=6), time.time())).job_id
+
+
+async def test_a_forgotten_job_is_in_no_list_and_soon_gone(store: Store) -> None:
+    job_id = await make_job(store, "k", issue=1)
+    await store.append(job_id, [finished()])
+    assert await store.of_installation(11) == [job_id]
+    await store.forget(job_id)
+    assert await store.of_installation(11) == []
+    assert await store.jobs() == []
+    assert (await store.load(job_id)).ended
+    for key in ("rec", "events"):
+        assert 0 < await store.redis.ttl(f"vc:{key}:{job_id}") <= 3_600
+
+
 async def test_a_nearly_full_store_takes_no_new_jobs(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,8 +128,8 @@ async def test_a_nearly_full_store_takes_no_new_jobs(
     assert running
     monkeypatch.setattr(store_module, "FULL", 0.0)
     answer = await store.submit(start("one more", issue=2), time.time())
-    assert (answer.job_id, answer.busy, answer.full) == (None, None, True)
-    assert (await store.submitted(answer.command_id)).full
+    assert (answer.job_id, answer.busy, answer.no_room) == (None, None, "store")
+    assert (await store.submitted(answer.command_id)).no_room == "store"
     # The running ones go on, and people can stop them.
     await store.append(running, [planned(waits=True)])
     stop = CancelJob("stop", ANN, REPOSITORY, job_id=running)

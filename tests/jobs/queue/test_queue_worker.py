@@ -28,7 +28,7 @@ from queue_world import (
 from jobs.commands import CancelJob
 from jobs.events import Claimed
 from jobs.queue import worker as worker_module
-from jobs.queue.errors import LeaseLost, TryLater
+from jobs.queue.errors import LeaseLost, Newer, TryLater
 from jobs.queue.lease import Lease, LeasedWorker
 from jobs.queue.store import Delivery, Store, command_id_of, job_id_of
 from jobs.queue.sweep import sweep
@@ -50,25 +50,25 @@ class Work:
         self.on_settle: Callable[[str], Awaitable[None]] = self.follow
 
     async def end(self, lease: Lease) -> None:
-        await self.store.append(lease.job_id, [finished()], token=lease.token)
+        await self.store.append(lease.id, [finished()], token=lease.token)
 
     async def follow(self, command_id: str) -> None:
         await self.store.settle(command_id, "followed")
 
-    async def settle(self, command_id: str) -> None:
-        self.settles.put_nowait(command_id)
-        await self.on_settle(command_id)
+    async def settle(self, lease: Lease) -> None:
+        self.settles.put_nowait(lease.id)
+        await self.on_settle(lease.id)
 
     async def run(self, lease: Lease) -> None:
         self.runs.put_nowait(lease)
         await self.on_run(lease)
 
     async def poisoned(self, lease: Lease) -> None:
-        self.poisons.put_nowait(lease.job_id)
+        self.poisons.put_nowait(lease.id)
         await self.end(lease)
 
-    async def given_up(self, command_id: str) -> None:
-        self.given.put_nowait(command_id)
+    async def given_up(self, lease: Lease) -> None:
+        self.given.put_nowait(lease.id)
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ async def working(
     work: Work,
     *,
     concurrency: int = 10,
-    per_group: int = 5,
+    per_installation: int = 5,
+    per_repository: int = 5,
     lease_seconds: float = 5,
     parse: Callable[[Delivery], str | CancelJob] | None = None,
 ) -> AsyncIterator[LeasedWorker]:
@@ -89,7 +90,8 @@ async def working(
         work.store,
         Handlers(work.settle, work.run, work.poisoned, work.given_up, parse),
         concurrency=concurrency,
-        per_group=per_group,
+        per_installation=per_installation,
+        per_repository=per_repository,
         lease_seconds=lease_seconds,
         sweep_seconds=0.1,
         handle_signals=False,
@@ -118,7 +120,7 @@ async def test_a_command_and_its_job_come_through(store: Store, work: Work) -> N
         await store.submit(start("k"), time.time())
         assert await soon(work.settles.get()) == command_id_of("k")
         lease = await soon(work.runs.get())
-        assert (lease.job_id, lease.attempt, lease.cancelled) == (job_id_of("k"), 1, False)
+        assert (lease.id, lease.attempt, lease.cancelled) == (job_id_of("k"), 1, False)
         await eventually(lambda: entries_are(store, 0))
     assert (await store.load(job_id_of("k"))).state == "succeeded"
     assert [key async for key in store.redis.scan_iter(match="arq:*")] == []
@@ -140,7 +142,7 @@ async def test_a_stop_never_waits_behind_running_jobs(store: Store, work: Work) 
     for n in range(3):
         await make_job(store, f"k{n}")
     async with working(work, concurrency=2):
-        first = (await soon(work.runs.get())).job_id
+        first = (await soon(work.runs.get())).id
         await soon(work.runs.get())
         stop = CancelJob("stop", ANN, REPOSITORY, job_id=first)
         await store.submit(stop, time.time())
@@ -207,7 +209,7 @@ async def test_guard_refuses_once_another_worker_has_the_job(store: Store, work:
         except LeaseLost:
             seen.put_nowait("guard refused")
         try:
-            await store.append(lease.job_id, [Claimed(1, "w", lease.token)], token=lease.token)
+            await store.append(lease.id, [Claimed(1, "w", lease.token)], token=lease.token)
         except LeaseLost:
             seen.put_nowait("store refused")
             raise
@@ -220,7 +222,7 @@ async def test_guard_refuses_once_another_worker_has_the_job(store: Store, work:
         # What another worker's claim leaves behind.
         await store.run("RELEASE", lease._renew.__self__.name, lease.entry)  # type: ignore[attr-defined]
         await store.redis.set(f"arq:in-progress:{lease.entry}", "1", px=300)
-        await store.run("CLAIM", lease.entry, "other", 300, time.time() * 1000, 5)
+        await store.run("CLAIM", lease.entry, "other", 300, time.time() * 1000, 5, 5)
         go.set()
         assert await soon(seen.get()) == "guard refused"
         assert await soon(seen.get()) == "store refused"
@@ -232,9 +234,9 @@ async def test_one_job_is_never_run_twice_at_a_time(store: Store, work: Work) ->
     gate = asyncio.Event()
 
     async def wait_for_approval(lease: Lease) -> None:
-        if (await store.load(lease.job_id)).approved_by:
+        if (await store.load(lease.id)).approved_by:
             return await work.end(lease)
-        await store.append(lease.job_id, [planned(waits=True)], token=lease.token)
+        await store.append(lease.id, [planned(waits=True)], token=lease.token)
         await gate.wait()
         await lease.guard()
         return None
@@ -247,8 +249,10 @@ async def test_one_job_is_never_run_twice_at_a_time(store: Store, work: Work) ->
         # The approval comes while the run that asked for it is still at it.
         await store.append(job_id, [approved()], run=True)
         assert await entries_are(store, 2)
-        await store.redis.set(f"arq:in-progress:{job_id}.2.11", "1", px=2_000)
-        claim = await store.run("CLAIM", f"{job_id}.2.11", "other", 2_000, time.time() * 1000, 5)
+        await store.redis.set(f"arq:in-progress:{job_id}.2.11.22", "1", px=2_000)
+        claim = await store.run(
+            "CLAIM", f"{job_id}.2.11.22", "other", 2_000, time.time() * 1000, 5, 5
+        )
         assert claim == [b"later"]
         assert not first.lost
         gate.set()
@@ -267,7 +271,7 @@ async def test_a_noisy_installation_does_not_delay_the_others(store: Store, work
     gate = asyncio.Event()
 
     async def hang(lease: Lease) -> None:
-        group = lease.entry.rpartition(".")[2]
+        group = lease.entry.split(".")[2]
         running[group] = running.get(group, 0) + 1
         most[group] = max(most.get(group, 0), running[group])
         await gate.wait()
@@ -276,9 +280,9 @@ async def test_a_noisy_installation_does_not_delay_the_others(store: Store, work
 
     work.on_run = hang
     noisy = [await make_job(store, f"noisy{n}", installation=1) for n in range(30)]
-    quiet = [await make_job(store, f"quiet{n}", installation=2 + n) for n in range(4)]
-    async with working(work, concurrency=8, per_group=3):
-        first = {(await soon(work.runs.get())).job_id for _ in range(7)}
+    quiet = [await make_job(store, f"quiet{n}", None, 2 + n, 30 + n) for n in range(4)]
+    async with working(work, concurrency=8, per_installation=3):
+        first = {(await soon(work.runs.get())).id for _ in range(7)}
         assert first >= set(quiet)
         assert len(first & set(noisy)) == 3
         gate.set()
@@ -286,6 +290,77 @@ async def test_a_noisy_installation_does_not_delay_the_others(store: Store, work
             await eventually(partial(is_ended, store, job_id))
     assert most["1"] == 3
     assert [key async for key in store.redis.scan_iter(match="vc:running:*")] == []
+
+
+async def test_a_noisy_repository_leaves_room_for_its_neighbours(store: Store, work: Work) -> None:
+    gate = asyncio.Event()
+
+    async def hang(lease: Lease) -> None:
+        await gate.wait()
+        await work.end(lease)
+
+    work.on_run = hang
+    noisy = [await make_job(store, f"noisy{n}") for n in range(6)]
+    quiet = [await make_job(store, f"quiet{n}", repository=33) for n in range(2)]
+    async with working(work, per_installation=4, per_repository=2):
+        first = {(await soon(work.runs.get())).id for _ in range(4)}
+        assert first == {*noisy[:2], *quiet}
+        gate.set()
+        for job_id in noisy + quiet:
+            await eventually(partial(is_ended, store, job_id))
+    assert [key async for key in store.redis.scan_iter(match="vc:running:*")] == []
+
+
+async def test_an_entry_of_an_older_version_is_worked_on(store: Store, work: Work) -> None:
+    job_id = await make_job(store, "k")
+    # Before 0.2 an entry named its installation alone.
+    await store.redis.hset(f"vc:rec:{job_id}", mapping={"entry": f"{job_id}.1.11", "group": "11"})
+    await store.redis.rename(f"arq:job:{job_id}.1.11.22", f"arq:job:{job_id}.1.11")
+    await store.redis.zrem("arq:queue", f"{job_id}.1.11.22")
+    await store.redis.zadd("arq:queue", {f"{job_id}.1.11": 1})
+    async with working(work):
+        assert (await soon(work.runs.get())).entry == f"{job_id}.1.11"
+        await eventually(lambda: is_ended(store, job_id))
+    assert [key async for key in store.redis.scan_iter(match="vc:running:*")] == []
+
+
+async def test_what_a_newer_version_wrote_is_left_to_its_workers(store: Store, work: Work) -> None:
+    async def read(lease: Lease) -> None:
+        await store.load(lease.id)
+        await work.end(lease)
+
+    work.on_run = read
+    newer, job_id = await make_job(store, "newer"), await make_job(store, "k")
+    await store.redis.xadd(f"vc:events:{newer}", {"e": '{"type":"levitated","at":1.0}'})
+    async with working(work):
+        assert {(await soon(work.runs.get())).id for _ in range(2)} == {newer, job_id}
+        await eventually(lambda: is_ended(store, job_id))
+
+        async def given_back() -> bool:
+            return await field_of(store, f"vc:rec:{newer}", "holder") == b""
+
+        await eventually(given_back)
+    assert await field_of(store, f"vc:rec:{newer}", "attempts") == b"0"
+    assert not await is_ended(store, newer)
+    with pytest.raises(Newer):
+        await store.load(newer)
+
+
+async def test_a_settled_command_is_settled_again_where_a_late_answer_is_feared(
+    store: Store, work: Work
+) -> None:
+    command_id = (await store.submit(start("k"), time.time())).command_id
+    async with working(work):
+        assert await soon(work.settles.get()) == command_id
+        await eventually(lambda: store.settled(command_id))
+        await store.settle_again(command_id)
+        assert await soon(work.settles.get()) == command_id
+
+        async def queue_is_empty() -> bool:
+            return not await store.redis.zcard("arq:queue")
+
+        await eventually(queue_is_empty)
+    assert work.settles.empty()
 
 
 async def test_a_handler_that_raises_is_tried_again_and_then_poisoned(
@@ -350,7 +425,7 @@ async def workers_are(store: Store, names: set[str]) -> bool:
 
 async def test_an_ended_job_still_gets_its_last_word(store: Store, work: Work) -> None:
     async def crash_after_the_end(lease: Lease) -> None:
-        if not (await store.load(lease.job_id)).ended:
+        if not (await store.load(lease.id)).ended:
             await work.end(lease)
             raise LeaseLost("as if the worker had died here")
 
@@ -363,7 +438,7 @@ async def test_an_ended_job_still_gets_its_last_word(store: Store, work: Work) -
 
 async def test_entries_of_another_version_are_left_to_it(store: Store, work: Work) -> None:
     job_id = await make_job(store, "k")
-    entry = f"{job_id}.1.11"
+    entry = f"{job_id}.1.11.22"
     for function, kind in (("act_v2", "run"), ("act", "dance")):
         payload = serialize_job(
             function, (kind, job_id), {}, None, 1, serializer=store.redis.job_serializer
@@ -401,7 +476,7 @@ async def test_the_sweep_puts_back_what_a_crash_lost(store: Store) -> None:
     assert await sweep(store, None) == []
     # Under an id that was never used, because arq remembers by id.
     entries = {raw.decode() for raw in await store.redis.zrange("arq:queue", 0, -1)}
-    assert entries == {f"{job_id}.2.11", f"{command_id}.2.11"}
+    assert entries == {f"{job_id}.2.11.22", f"{command_id}.2.11.22"}
     assert await store.wanted(not_yet_allowed)
 
     for key in [key async for key in store.redis.scan_iter(match="arq:job:*")]:
@@ -411,9 +486,9 @@ async def test_the_sweep_puts_back_what_a_crash_lost(store: Store) -> None:
 
 async def test_an_entry_whose_payload_expired_is_run_all_the_same(store: Store, work: Work) -> None:
     job_id = await make_job(store, "k")
-    await store.redis.delete(f"arq:job:{job_id}.1.11")
+    await store.redis.delete(f"arq:job:{job_id}.1.11.22")
     async with working(work):
-        assert (await soon(work.runs.get())).job_id == job_id
+        assert (await soon(work.runs.get())).id == job_id
         await eventually(lambda: entries_are(store, 0))
 
 
