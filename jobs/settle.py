@@ -32,6 +32,7 @@ NO_ROOM: dict[NoRoom, str] = {
     "the most I take on. Please ask again when some of them are through.",
 }
 REFUSED = "refused: "  # how the verdict on a command begins whose sender was told why
+LAG = 300.0  # seconds after which GitHub knows everywhere that an installation is gone
 PATIENCE = 3600.0  # seconds that a command waits for GitHub to come back
 
 
@@ -54,10 +55,14 @@ async def settle(desk: Desk, lease: Lease) -> None:
     command = await desk.store.command(command_id)
     if isinstance(command, Forget):
         verdict = f"{REFUSED}the App is still installed there"
-        if not await desk.github.installed(command.installation_id):
+        if await desk.github.installed(command.installation_id):
+            if desk.clock() - await desk.store.received_at(command_id) < LAG:
+                raise TryLater("The installation is still there.", 30)
+        else:
             jobs = await forget(desk.store, command.installation_id, desk.clock())
             desk.github.forget(command.installation_id)
             verdict = f"forgot {jobs} jobs"
+        log.info("command settled", key=command.key, kind=command.type, verdict=verdict)
         await desk.store.settle(command_id, verdict)
         return
     structlog.contextvars.bind_contextvars(

@@ -5,7 +5,8 @@ Deliveries that nobody parsed, commands and jobs whose queue entry is gone, sand
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
 from redis.exceptions import RedisError
@@ -17,23 +18,28 @@ from jobs.queue.store import ENTRY_KEPT_MS, Delivery, Kind, Store, payload
 log = structlog.get_logger()
 
 Parse = Callable[[Delivery], Command | str]
-Wanted = Callable[[str], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one of the workers does every so often and what needs others, who may be away."""
+
+    name: str
+    seconds: float
+    run: Callable[[], Awaitable[object]]
+
 
 SWEEP_SECONDS = 5.0
 PARSE_GRACE = 3.0  # the front door parses at once; only after this is it taken for dead
 PARSE_TRIES = 3
-SANDBOXES_SECONDS = 60.0  # they also die by their own time limit
-MISSED_SECONDS = 300.0
 
 
 async def sweep_for_ever(
     store: Store,
     parse: Parse | None,
-    swept: Callable[[Wanted], Awaitable[object]] | None,
-    missed: Callable[[], Awaitable[object]] | None = None,
+    rounds: Sequence[Round] = (),
     *,
     every: float = SWEEP_SECONDS,
-    missed_every: float = MISSED_SECONDS,
 ) -> None:
     """Sweeps until cancelled. What fails is logged and tried again with the next round."""
     while True:
@@ -42,10 +48,8 @@ async def sweep_for_ever(
                 await sweep(store, parse)
         except (RedisError, QueueError) as error:
             log.warning("sweep_failed", error=str(error))
-        if swept is not None:
-            await _outside(store, "sandboxes", SANDBOXES_SECONDS, lambda: swept(store.wanted))
-        if missed is not None:
-            await _outside(store, "missed", missed_every, missed)
+        for round_ in rounds:
+            await _go(store, round_)
         await asyncio.sleep(every)
 
 
@@ -89,15 +93,13 @@ async def _restore(store: Store, open_set: str, kind: Kind) -> list[str]:
     return restored
 
 
-async def _outside(
-    store: Store, what: str, seconds: float, round_: Callable[[], Awaitable[object]]
-) -> None:
-    """A round that needs others, who may be away; it is then left to the next one."""
+async def _go(store: Store, round_: Round) -> None:
+    """What fails is left to the next time."""
     try:
-        if await _mine(store, what, seconds):
-            await round_()
+        if await _mine(store, round_.name, round_.seconds):
+            await round_.run()
     except Exception:  # nothing here may stop the sweep of the queue
-        log.exception("round_failed", what=what)
+        log.exception("round_failed", what=round_.name)
 
 
 async def _mine(store: Store, what: str, seconds: float) -> bool:

@@ -3,7 +3,7 @@
 The work itself is handed in by whoever composes the service.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from arq.worker import Retry, RetryJob, func
 from jobs.queue.errors import Newer, TryLater
 from jobs.queue.lease import Lease, LeasedWorker
 from jobs.queue.store import ENTRY_FUNCTION, Store
-from jobs.queue.sweep import MISSED_SECONDS, SWEEP_SECONDS, Parse, Wanted, sweep_for_ever
+from jobs.queue.sweep import SWEEP_SECONDS, Parse, Round, sweep_for_ever
 
 log = structlog.get_logger()
 
@@ -40,8 +40,7 @@ class Handlers:
     poisoned: Callable[[Lease], Awaitable[None]]  # end the job as failed: it kills its workers
     given_up: Callable[[Lease], Awaitable[None]]  # tell the command's person; it is settled after
     parse: Parse | None = None  # deliveries that the front door stored and did not get to parse
-    swept: Callable[[Wanted], Awaitable[object]] | None = None  # kill sandboxes of unwanted jobs
-    missed: Callable[[], Awaitable[object]] | None = None  # ask again for deliveries that failed
+    rounds: Sequence[Round] = ()
 
 
 def make_worker(
@@ -53,7 +52,6 @@ def make_worker(
     per_repository: int = 3,
     lease_seconds: float = LEASE_SECONDS,
     sweep_seconds: float = SWEEP_SECONDS,
-    missed_seconds: float = MISSED_SECONDS,
     handle_signals: bool = True,
 ) -> LeasedWorker:
     """A worker for `await worker.async_run()`, made inside the running loop.
@@ -93,12 +91,7 @@ def make_worker(
             lease_seconds=lease_seconds,
             handle_signals=handle_signals,
             background=lambda: sweep_for_ever(
-                store,
-                handlers.parse,
-                handlers.swept,
-                handlers.missed,
-                every=sweep_seconds,
-                missed_every=missed_seconds,
+                store, handlers.parse, handlers.rounds, every=sweep_seconds
             ),
         )
     )

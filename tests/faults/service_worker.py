@@ -3,7 +3,6 @@
 import asyncio
 import sys
 
-from jobs.queue import sweep
 from vibecoder import run, settings
 from vibecoder.compose.store import WORKER_RETRIES, open_store
 from vibecoder.compose.worker import worker
@@ -11,12 +10,16 @@ from vibecoder.compose.worker import worker
 
 async def main(lease: float, every: float, sandboxes: float, missed: float) -> None:
     run.write_logs()
-    sweep.SANDBOXES_SECONDS = sandboxes
     given = settings.load()
     async with (
         open_store(given, WORKER_RETRIES) as store,
         worker(
-            given, store, lease_seconds=lease, sweep_seconds=every, missed_seconds=missed
+            given,
+            store,
+            lease_seconds=lease,
+            sweep_seconds=every,
+            missed_seconds=missed,
+            sandboxes_seconds=sandboxes,
         ) as leased,
     ):
         await leased.async_run()

@@ -7,13 +7,14 @@ from functools import partial
 
 from agent.model import PAUSES, Model, ModelSettings
 from agent.sandbox import Sandboxes, SandboxSettings
+from jobs.expire import expire_plans
 from jobs.forge.github import GitHub
 from jobs.forge.tokens import AppSettings
 from jobs.missed import Missed, ask_again
 from jobs.queue.lease import LeasedWorker
 from jobs.queue.spending import Spending
 from jobs.queue.store import Store
-from jobs.queue.sweep import MISSED_SECONDS, SWEEP_SECONDS
+from jobs.queue.sweep import SWEEP_SECONDS, Round
 from jobs.queue.worker import LEASE_SECONDS, Handlers, make_worker
 from jobs.record import Workshop
 from jobs.settle import Desk, give_up, settle
@@ -22,6 +23,10 @@ from vibecoder.compose.clones import clones
 from vibecoder.compose.web import PHONE
 from vibecoder.settings import Settings, SettingsError, required
 from webhook import deliveries
+
+MISSED_SECONDS = 300.0
+SANDBOXES_SECONDS = 60.0  # they also die by their own time limit
+PLANS_SECONDS = 3_600.0
 
 
 @asynccontextmanager
@@ -33,12 +38,14 @@ async def worker(
     lease_seconds: float = LEASE_SECONDS,
     sweep_seconds: float = SWEEP_SECONDS,
     missed_seconds: float = MISSED_SECONDS,
+    sandboxes_seconds: float = SANDBOXES_SECONDS,
 ) -> AsyncIterator[LeasedWorker]:
     """A worker, not yet running: `await worker.async_run()`.
 
     `model_pauses`: seconds before each further try while the model does not answer.
-    `lease_seconds`: how long a killed worker keeps its jobs. `sweep_seconds`, `missed_seconds`:
-    between two looks for what was left lying here, and for deliveries that failed.
+    `lease_seconds`: how long a killed worker keeps its jobs. `sweep_seconds`, `missed_seconds`,
+    `sandboxes_seconds`: between two looks for what was left lying here, for deliveries that
+    failed, and for sandboxes that nobody needs.
 
     Raises SettingsError where a setting is missing, SandboxRefused where the sandbox chosen cannot
     be had here, ModelUnknown where no price is known for the model.
@@ -63,6 +70,7 @@ async def worker(
             # Only where there is an app to watch a job in.
             public_url=settings.public_url if PHONE.is_dir() else None,
         )
+        missed = Missed(github.hook, store, time.time, missed_seconds / 10)
         yield make_worker(
             store,
             Handlers(
@@ -71,14 +79,14 @@ async def worker(
                 poisoned=partial(fail_poisoned, shop),
                 parse=deliveries.reader(settings.app_id(), settings.allowed_accounts),
                 given_up=partial(give_up, desk),
-                swept=boxes.sweep,
-                missed=partial(
-                    ask_again, Missed(github.hook, store, time.time, missed_seconds / 10)
+                rounds=(
+                    Round("sandboxes", sandboxes_seconds, partial(boxes.sweep, store.wanted)),
+                    Round("missed", missed_seconds, partial(ask_again, missed)),
+                    Round("plans", PLANS_SECONDS, partial(expire_plans, store, time.time)),
                 ),
             ),
             lease_seconds=lease_seconds,
             sweep_seconds=sweep_seconds,
-            missed_seconds=missed_seconds,
         )
 
 

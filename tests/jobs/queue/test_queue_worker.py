@@ -31,7 +31,7 @@ from jobs.queue import worker as worker_module
 from jobs.queue.errors import LeaseLost, Newer, TryLater
 from jobs.queue.lease import Lease, LeasedWorker
 from jobs.queue.store import Delivery, Store, command_id_of, job_id_of
-from jobs.queue.sweep import sweep
+from jobs.queue.sweep import Round, sweep
 from jobs.queue.worker import Handlers, make_worker
 
 T = TypeVar("T")
@@ -532,7 +532,8 @@ async def test_the_sandboxes_of_unwanted_jobs_are_swept(store: Store, work: Work
     async def hang(lease: Lease) -> None:
         await asyncio.Event().wait()
 
-    handlers = Handlers(work.settle, hang, work.poisoned, work.given_up, swept=swept)
+    rounds = (Round("sandboxes", 60, partial(swept, store.wanted)),)
+    handlers = Handlers(work.settle, hang, work.poisoned, work.given_up, rounds=rounds)
     worker = make_worker(store, handlers, handle_signals=False)
     task = asyncio.create_task(worker.async_run())
     assert await soon(killed.get()) == [ended, job_id_of("unknown")]
