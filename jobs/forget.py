@@ -20,9 +20,14 @@ async def forget(store: Store, installation_id: int, now: float) -> int:
     ids = await store.of_installation(installation_id)
     for id in ids:
         with suppress(JobUnknown):  # its time was over
-            if not (await store.load(id)).ended:
-                reason = "The App was uninstalled, or its records were purged, so I stopped."
-                await store.append(id, (Finished(now, "failed", reason),))
-            await store.forget(id)
+            await forget_job(store, id, now)
     log.info("installation forgotten", installation=installation_id, jobs=len(ids))
     return len(ids)
+
+
+async def forget_job(store: Store, job_id: str, now: float) -> None:
+    """The same for one job. Raises JobUnknown."""
+    if not (await store.load(job_id)).ended:
+        reason = "The App was uninstalled, or its records were purged, so I stopped."
+        await store.append(job_id, (Finished(now, "failed", reason),))
+    await store.forget(job_id)

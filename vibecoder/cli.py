@@ -153,6 +153,25 @@ def doctor(
 
 
 @main.command()
+def purge(
+    installation: Annotated[
+        int | None, typer.Argument(help="its id; without one, what is kept is listed")
+    ] = None,
+    job: Annotated[str | None, typer.Option(help="only this job")] = None,
+) -> None:
+    """Ends an installation's jobs and forgets what is kept of them."""
+    from rich.console import Console
+
+    from vibecoder import purge, run
+
+    run.loaded()
+    try:
+        asyncio.run(purge.run(settings.load(), installation, job, Console(highlight=False)))
+    except (settings.SettingsError, purge.PurgeError) as error:
+        _stop(error)
+
+
+@main.command()
 def bench(
     only: Annotated[str | None, typer.Option(help="one measure by name, such as webhook")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,

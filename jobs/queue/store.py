@@ -382,6 +382,15 @@ class Store:
             key = f"vc:jobs:installation:{installation_id}"
             return [_text(id_) for id_ in await self.redis.zrevrange(key, 0, -1)]
 
+    async def installations(self) -> dict[int, list[str]]:
+        """The ids of the jobs that are kept, by installation."""
+        found: dict[int, list[str]] = {}
+        with told():
+            async for key in self.redis.scan_iter(match="vc:jobs:installation:*"):
+                id = int(_text(key).rpartition(":")[2])
+                found[id] = await self.of_installation(id)
+        return found
+
     async def forget(self, job_id: str) -> None:
         """Drops an ended job's conversations now, and all else that is kept of it within an hour.
 

@@ -1,5 +1,8 @@
 """What is let go: jobs of an installation that is gone, plans that nobody accepts."""
 
+import asyncio
+import os
+import sys
 import time
 
 import httpx
@@ -43,6 +46,39 @@ async def test_uninstalling_ends_what_runs_and_drops_what_was_kept(house: House)
     assert not await house.store.redis.exists(f"vc:journal:{plan.id}")
     assert await house.store.of_installation(gone) == []
     assert await house.sandboxes() == []
+
+
+async def purge(house: House, *words: str) -> str:
+    """What `vibecoder purge` says."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "vibecoder", "purge", *words),
+        env={**os.environ, "REDIS_URL": house.here.redis_url, "COLUMNS": "100"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    return said.decode()
+
+
+async def test_an_operator_can_have_an_installation_forgotten(house: House) -> None:
+    scene = house.scene(README, script=HELLO)
+    plan = await scene.job(await scene.say("/vibecode plan say hello"))
+    id = str(_installation(house, scene))
+    listed = next(line for line in (await purge(house)).splitlines() if f" {id} " in line)
+    assert [cell.strip() for cell in listed.split("│")[1:-1]] == [
+        id,
+        scene.repository.partition("/")[0],
+        "1",
+        "1",
+    ]
+
+    assert f"1 jobs of installation {id} are forgotten" in await purge(house, id)
+
+    assert (await house.store.load(plan.id)).ended
+    assert not await house.store.redis.exists(f"vc:journal:{plan.id}")
+    assert id not in await purge(house)
+    assert "There is no job j0" in await purge(house, "--job", "j0")
 
 
 async def test_a_replayed_uninstall_forgets_nothing_while_the_app_is_there(house: House) -> None:
