@@ -19,6 +19,10 @@ def clones(folder: Path) -> Iterator[Path]:
             with suppress(BlockingIOError), _locked(lock, wait=False):  # its worker is dead
                 rmtree(lock.with_suffix(""), ignore_errors=True)
                 lock.unlink(missing_ok=True)
+        for left in folder.iterdir():
+            # A thread of a worker that had ended may have written on for a moment.
+            if left.is_dir() and not left.with_suffix(".lock").exists():
+                rmtree(left, ignore_errors=True)
         ours = folder / name
         ours.mkdir()
         held = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
