@@ -6,7 +6,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from shutil import rmtree
 
 import structlog
 from arq.worker import RetryJob
@@ -48,7 +50,7 @@ async def clone(record: Record, remote: Remote, folder: Path) -> Checkout:
     """The repository at the job's base, or at our last commit where one was pushed before."""
     job, began = record.job, time.monotonic()
     if not job.branch:
-        checkout = await asyncio.to_thread(Checkout.fetch, folder, remote, job.command.base)
+        checkout = await _fetch(folder, remote, job.command.base)
         branch = await _free_branch(job, remote)
         await record.add(
             Cloned(
@@ -65,8 +67,8 @@ async def clone(record: Record, remote: Remote, folder: Path) -> Checkout:
         return checkout
     pushed = await asyncio.to_thread(remote_head, remote, job.branch)
     if pushed is None:
-        return await asyncio.to_thread(Checkout.fetch, folder, remote, job.base, sha=job.base_sha)
-    checkout = await asyncio.to_thread(Checkout.fetch, folder, remote, job.branch, sha=pushed)
+        return await _fetch(folder, remote, job.base, job.base_sha)
+    checkout = await _fetch(folder, remote, job.branch, pushed)
     if job.commits and pushed == job.head_sha:
         return checkout
     try:
@@ -75,6 +77,27 @@ async def clone(record: Record, remote: Remote, folder: Path) -> Checkout:
         checkout.close()
         raise
     return checkout
+
+
+async def _fetch(
+    folder: Path, remote: Remote, branch: str | None, sha: str | None = None
+) -> Checkout:
+    """In a thread, which cannot be cancelled: it is told to stop, and its folder deleted after."""
+    fetching = asyncio.get_running_loop().run_in_executor(
+        None, partial(Checkout.fetch, folder, remote, branch, sha=sha)
+    )
+    try:
+        return await asyncio.shield(fetching)
+    except asyncio.CancelledError:
+        remote.stop.set()
+
+        def tidy(fetched: asyncio.Future[Checkout]) -> None:
+            if not fetched.cancelled() and fetched.exception() is None:
+                fetched.result().close()
+            rmtree(folder, ignore_errors=True)
+
+        fetching.add_done_callback(tidy)
+        raise
 
 
 async def _adopt(record: Record, checkout: Checkout) -> None:

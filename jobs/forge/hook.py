@@ -5,11 +5,13 @@ https://docs.github.com/rest/apps/webhooks
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
 from jobs.forge.client import Client, patiently, read_list, send
 
+LOG = "/app/hook/deliveries"
 PAGES = 20  # of 100: a busy App's few minutes, or a quiet one's three days
 
 
@@ -40,7 +42,7 @@ class Hook:
 
     async def attempts(self, since: float) -> list[Attempt]:
         """The attempts after `since` (seconds since the epoch), newest first."""
-        path, found = "/app/hook/deliveries?per_page=100", list[Attempt]()
+        path, found = f"{LOG}?per_page=100", list[Attempt]()
         for _ in range(PAGES):
             response = await patiently(
                 lambda path=path: send(  # type: ignore[misc]  # bound now
@@ -55,12 +57,13 @@ class Hook:
             following = response.links.get("next", {}).get("url")
             if following is None or not page or page[-1].at < since:
                 break
-            path = following
+            # Its base may be another name of the server than the one that we were given.
+            path = f"{LOG}?{urlsplit(following).query}"
         return found
 
     async def ask_again(self, id: int) -> None:
         """GitHub delivers it once more, soon, under the same GUID."""
-        path = f"/app/hook/deliveries/{id}/attempts"
+        path = f"{LOG}/{id}/attempts"
         await send(self._client, "POST", path, what="ask for a delivery again")
 
 

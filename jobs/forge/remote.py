@@ -13,8 +13,9 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
+from threading import Event
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -84,12 +85,14 @@ class Remote:
 
     `token` is called for every HTTP request, because installation tokens expire in mid-job; it may
     raise, and what it raises passes through. `refused` is told each one that was not accepted, so
-    that `token` gives another. `url` never carries credentials.
+    that `token` gives another. `url` never carries credentials. Whoever sets `stop` has what is
+    under way in other threads end at its next piece.
     """
 
     url: str  # https://host/owner/name.git
     token: Callable[[], str]
     refused: Callable[[str], None] = lambda token: None
+    stop: Event = field(default_factory=Event, compare=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -196,6 +199,8 @@ class _Client(HttpGitClient):
         return data
 
     def _left(self) -> None:
+        if self.remote.stop.is_set():
+            raise GitError(f"The transfer with {self.remote.name} was stopped.")
         if time.monotonic() > self.deadline:
             raise self.unreachable(f"it took longer than {self.seconds:.0f} seconds")
 

@@ -5,10 +5,12 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -194,6 +196,24 @@ def test_stalls_end_at_the_deadline(
     with pytest.raises(GitUnreachable):
         Checkout.fetch(tmp_path / "job", server.remote(), None, seconds=0.8)
     assert time.monotonic() - began < 4
+
+
+def test_a_transfer_ends_soon_when_told_to_stop(server: Server, bare: Path, tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def dripping(handler: Any) -> bool:
+        begun.set()
+        return drip(handler)
+
+    server.faults = [through, through, dripping]
+    remote = server.remote()
+    with ThreadPoolExecutor() as pool:
+        fetching = pool.submit(Checkout.fetch, tmp_path / "job", remote, None)
+        assert begun.wait(20)
+        remote.stop.set()
+        with pytest.raises(GitError, match="was stopped"):
+            fetching.result(20)
+    assert not list((tmp_path / "job" / "objects" / "pack").iterdir())
 
 
 def test_something_else_than_git_is_told(server: Server, bare: Path, tmp_path: Path) -> None:
