@@ -15,8 +15,8 @@ class Ledger:
         self._lost: set[str] = set()
 
     @classmethod
-    def resumed(cls, history: Sequence[Message]) -> "Ledger":
-        """The ledger that goes on after `history`.
+    def resumed(cls, history: Sequence[Message], edits: int = 0) -> "Ledger":
+        """The ledger that goes on after `history`, and counts edits from `edits` at least.
 
         Numbers are never used twice, not even that of a run whose result nobody saw. Runs from
         before count no longer: what was under way when the worker was lost may have changed files.
@@ -30,6 +30,7 @@ class Ledger:
                     ledger.edits += 1
                 elif block["name"] == "run_command":
                     ledger._lost.add(ledger.next_id())
+        ledger.edits = max(ledger.edits, edits)
         return ledger
 
     def next_id(self) -> str:

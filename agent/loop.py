@@ -155,14 +155,16 @@ async def work(
     history: Sequence[Message] = (),
     keep: Keep,
     note: str = "",
+    edits: int = 0,
 ) -> Report:
     """Carry out a plan, of which `done` steps are committed already.
 
-    `save` commits each finished step. For `history` and `note` see `plan`. Raises LimitReached,
+    `save` commits each finished step. For `history` and `note` see `plan`. `edits`: from where they
+    are counted, so that nothing run before counts for what comes now. Raises LimitReached,
     ModelError, SandboxError, and whatever `save` raises; what was saved stays saved.
     """
     model.check()
-    ledger = Ledger.resumed(history)
+    ledger = Ledger.resumed(history, edits)
     bench = Workbench(sandbox, assignment.issue, ledger, watch, limits.deadline)
     steps, finished = plan.steps, done
 

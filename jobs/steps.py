@@ -19,6 +19,7 @@ from jobs.events import (
     StepBegan,
 )
 from jobs.forge.report import Report
+from jobs.job import Job
 from jobs.prepare import Bench
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfig
@@ -28,9 +29,13 @@ from jobs.show import show_last
 NOTE_CHARS = 500  # of the model's words, which may be long thoughts
 
 STILL_HERE = "The worker was lost and another one took over. The files are as they were left."
+NEW_SANDBOX = (
+    "The sandbox was lost. This is a new one with the same files; what was installed or started in "
+    "the old one is gone."
+)
 REBUILT = (
-    "An earlier worker was lost, and its sandbox with it. This is a new one, made from the last "
-    "commit: what was not committed is gone, and nothing is known of how far the step had come."
+    "The sandbox was lost. This is a new one, made from the last commit: what was changed since "
+    "then, and what was installed or started, is gone. Do what is missing of this step again."
 )
 
 
@@ -38,15 +43,16 @@ async def plan(
     bench: Bench, assignment: Assignment, limits: Limits, report: Report, kept: bool
 ) -> Plan | Nothing:
     record, shop = bench.record, bench.record.shop
+    history = await shop.store.journal(record.job.id, "plan")
     found = await loop.plan(
         shop.model,
         bench.sandbox,
         assignment,
         limits,
         partial(_watch, record),
-        history=await _history(bench, "plan", kept),
-        keep=_keep(bench, "plan"),
-        note=STILL_HERE if kept else "",
+        history=history,
+        keep=_keep(record, "plan"),
+        note=STILL_HERE if kept else NEW_SANDBOX if history else "",
     )
     if isinstance(found, Nothing):
         return found
@@ -70,6 +76,7 @@ async def execute(
 ) -> Finished:
     record = bench.record
     await open_pull(bench)  # where an earlier worker died between its push and this
+    history = await record.shop.store.journal(record.job.id, "work")
     note = STILL_HERE if kept else REBUILT if record.job.step else ""
     report = await loop.work(
         record.shop.model,
@@ -80,9 +87,10 @@ async def execute(
         partial(_watch, record),
         partial(save, bench, plan),
         done=record.job.steps_done,
-        history=await _history(bench, "work", kept),
-        keep=_keep(bench, "work"),
+        history=history,
+        keep=_keep(record, "work"),
         note=note,
+        edits=_edits_from(record.job),
     )
     if report.outcome == "done":
         return record.end("succeeded", report.summary, report.not_done)
@@ -131,26 +139,19 @@ async def _watch(record: Record, progress: Progress) -> None:
             assert_never(progress)
 
 
-def _keep(bench: Bench, conversation: str) -> Keep:
+def _keep(record: Record, conversation: str) -> Keep:
     async def keep(message: Message) -> None:
-        record = bench.record
         await record.shop.store.journal_add(
-            record.job.id, _journal(bench, conversation), message, record.lease.token
+            record.job.id, conversation, message, record.lease.token
         )
 
     return keep
 
 
-async def _history(bench: Bench, conversation: str, kept: bool) -> list[Message]:
-    if not kept:
-        return []
-    job_id = bench.record.job.id
-    return await bench.record.shop.store.journal(job_id, _journal(bench, conversation))
-
-
-def _journal(bench: Bench, conversation: str) -> str:
-    # A conversation speaks of one sandbox's files; with another one it begins anew.
-    return f"{conversation}:{bench.sandbox.id}"
+def _edits_from(job: Job) -> int:
+    """Past all that an earlier worker counted: its runs saw files that may be gone."""
+    counted = [*(run.edits for run in job.runs), *(commit.edits for commit in job.commits)]
+    return max(counted) + 1 if job.step and counted else 0
 
 
 def ceiling(shop: Workshop, config: RepoConfig) -> Decimal:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from e2b import AsyncSandbox
 from house import House, Scene, house
-from scripts import finished, job, shell, write
+from scripts import finished, job, planned, shell, write
 
 from jobs.job import Job
 from vibecoder.local.model.script import Request, Turn, call
@@ -37,32 +37,75 @@ async def test_stop_ends_a_running_job_kills_its_sandbox_and_keeps_its_commits(
     assert run["conclusion"] == "cancelled"
 
 
+async def kill_sandbox(house: House, sandbox_id: str) -> None:
+    box = house.here.sandbox
+    await AsyncSandbox.kill(
+        sandbox_id, api_key=box.api_key, api_url=box.api_url, sandbox_url=box.sandbox_url
+    )
+
+
+def asked(house: House, scene: Scene, tool: str) -> list[int]:
+    """How many answers the conversations with that tool held, request by request."""
+    requests = [it for it in house.here.stage.requests if scene.repository in it.task]
+    return [it.turns for it in requests if tool in it.tools]
+
+
+def done_already(request: Request, tool: str) -> bool:
+    return any(it.tool == tool and not it.is_error for it in request.exchanges[2:])
+
+
 async def test_work_goes_on_in_a_new_sandbox_when_one_dies(house: House) -> None:
-    slow = job(("First", [write("a.txt", "a\n")]), ("Second", [shell("sleep 300")]))
-    # A new executor is told that the first step stands, and begins with the second.
-    rest = job(("Second", [write("b.txt", "b\n")]))
-    died = False
+    begun = job(("First", [write("a.txt", "a\n")]), ("Second", [shell("sleep 300")]))
 
     def play(request: Request) -> Turn:
-        if died and request.turns > 3:
-            return Turn((shell("true"),))  # the old one may take the loss for a failed command
-        return rest(request) if died else slow(request)
+        if "submit_plan" in request.tools or request.turns < 3:
+            return begun(request)
+        if not done_already(request, "write_file"):
+            return Turn((write("b.txt", "b\n"),))
+        if not done_already(request, "finish_step"):
+            return Turn((call("finish_step", summary="Second", run_ids=[]),))
+        return finished()
 
     scene = house.scene(README, script=play)
     said = await scene.say("/vibecode do two things")
     running = await scene.job_when(said, lambda it: it.step == 2)
 
-    died = True
-    box = house.here.sandbox
-    await AsyncSandbox.kill(
-        running.sandbox_id, api_key=box.api_key, api_url=box.api_url, sandbox_url=box.sandbox_url
-    )
+    await kill_sandbox(house, running.sandbox_id)
 
     it = await scene.job(running.id)
     assert it.state == "succeeded", it.end
     assert [commit.files for commit in it.commits] == [("a.txt",), ("b.txt",)]
     assert it.sandbox_id != running.sandbox_id
     assert await house.sandboxes() == []
+    # The conversation went on: no answer of the model was paid for twice.
+    turns = asked(house, scene, "finish_run")
+    assert turns == list(range(len(turns)))
+    told = [text for it in house.here.stage.requests[-1].messages for text in str(it).split("\n")]
+    assert any("This is a new one, made from the last commit" in text for text in told)
+
+
+async def test_planning_goes_on_in_a_new_sandbox_when_one_dies(house: House) -> None:
+    hello = job(("Say hello", [write("hello.txt", "hello\n")]))
+
+    def play(request: Request) -> Turn:
+        if "submit_plan" not in request.tools:
+            return hello(request)
+        looked = any(it.tool == "list_directory" and not it.is_error for it in request.exchanges)
+        if not request.turns:
+            return Turn((shell("sleep 300"),))
+        return Turn((planned("Say hello") if looked else call("list_directory"),))
+
+    scene = house.scene(README, script=play)
+    said = await scene.say("/vibecode say hello")
+    running = await scene.job_when(said, lambda it: it.sandbox_id != "" and it.usd > 0)
+
+    await kill_sandbox(house, running.sandbox_id)
+
+    it = await scene.job(running.id)
+    assert it.state == "succeeded", it.end
+    assert it.sandbox_id != running.sandbox_id
+    turns = asked(house, scene, "submit_plan")
+    assert turns == list(range(len(turns)))
 
 
 async def test_an_overloaded_model_is_asked_again(house: House) -> None:

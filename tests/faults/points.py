@@ -72,7 +72,7 @@ POINTS = (
     Point("last turn of the plan", _TURN, nth=2),
     Point("plan recorded", _event("planned")),
     Point("first turn of the work", _TURN, nth=3),
-    Point("turn journalled", _redis("JOURNAL", "work:"), nth=2),
+    Point("turn journalled", _redis("JOURNAL", r" work\b"), nth=2),
     Point("command run", _RUN, since=_event("step_began"), nth=2),
     Point("step finished", _TURN, nth=5),
     Point("first push", _PUSH),

@@ -8,6 +8,7 @@ import re
 
 from vibecoder.local.model.script import Block, Request, Script, Turn, blocks_of, call, text_of
 
+_ANEW = "made from the last commit"  # what was done of the step is gone
 _POSITION = re.compile(r"Now step (\d+) of \d+|All \d+ steps are finished")
 
 
@@ -71,6 +72,8 @@ def _standing(request: Request) -> tuple[int | None, set[str]]:
             if block["type"] == "tool_result" and not block.get("is_error"):
                 done.add(called[block["tool_use_id"]])
             text = block.get("text") or text_of(block.get("content") or "")
+            if message["role"] == "user" and _ANEW in text:
+                done = set()
             for found in _POSITION.finditer(text if message["role"] == "user" else ""):
                 now = int(found[1]) if found[1] else None
                 if now != number:
