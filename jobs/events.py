@@ -181,6 +181,17 @@ class Charged:
 
 
 @dataclass(frozen=True, slots=True)
+class Rescued:
+    """A commit that could not be pushed, kept as a patch."""
+
+    at: float
+    sha: str
+    parent: str  # the commit that it belongs on
+    parts: tuple[str, ...]  # of the base64 of the gzip of a mail for `git am`
+    type: Literal["rescued"] = "rescued"
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """A person asked to stop; the worker ends the job."""
 
@@ -216,6 +227,7 @@ JobEvent = (
     | PullOpened
     | Checked
     | Charged
+    | Rescued
     | CancelAsked
     | Finished
 )

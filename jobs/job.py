@@ -30,6 +30,7 @@ from jobs.events import (
     Planned,
     PullOpened,
     Received,
+    Rescued,
     SandboxReady,
     StepBegan,
     StepCommitted,
@@ -79,6 +80,7 @@ class Job:
     input_tokens: int = 0  # all kinds of input together
     cache_read_tokens: int = 0
     output_tokens: int = 0
+    rescued: Rescued | None = None
     cancelled_by: Actor | None = None
     end: Finished | None = None
 
@@ -152,6 +154,8 @@ class Job:
                     cache_read_tokens=self.cache_read_tokens + event.cache_read_tokens,
                     output_tokens=self.output_tokens + event.output_tokens,
                 )
+            case Rescued():
+                return replace(self, rescued=event)
             case CancelAsked(actor=actor):
                 return replace(self, cancelled_by=actor)
             case Finished(at=at, outcome=outcome):

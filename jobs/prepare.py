@@ -18,11 +18,12 @@ from agent.loop import Assignment, IssueText
 from agent.sandbox import Sandbox
 from jobs.events import Cloned, Noted, SandboxReady, StepCommitted
 from jobs.forge import render
-from jobs.forge.errors import PushRefused
+from jobs.forge.errors import GitHubUnreachable, GitUnreachable, PushRefused
 from jobs.forge.git import Checkout, Head, Remote
 from jobs.forge.github import Forge
 from jobs.forge.remote import remote_head
 from jobs.job import Job
+from jobs.queue.errors import TryLater
 from jobs.queue.lease import Lease
 from jobs.record import Record
 from jobs.repoconfig import RepoConfig
@@ -164,8 +165,8 @@ async def sandbox_of(record: Record, checkout: Checkout) -> tuple[Sandbox, bool]
 async def held(sandbox: Sandbox, lease: Lease) -> AsyncIterator[None]:
     """Renews the sandbox's time to live while we work in it, and kills it after.
 
-    Only a hand-over, and the first fault of its own, which a second look may not find again, leave
-    it alive for the next owner; its time to live and the sweep bound that.
+    Only a hand-over, a pause, and the first fault of its own, which a second look may not find
+    again, leave it alive for the next owner; its time to live and the sweep bound that.
     """
 
     async def renew() -> None:
@@ -180,7 +181,7 @@ async def held(sandbox: Sandbox, lease: Lease) -> AsyncIterator[None]:
     handed_over = False
     try:
         yield
-    except (RetryJob, asyncio.CancelledError):
+    except (RetryJob, TryLater, GitUnreachable, GitHubUnreachable, asyncio.CancelledError):
         handed_over = not lease.cancelled
         raise
     except SandboxError as error:

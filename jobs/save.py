@@ -14,6 +14,7 @@ from jobs.forge.remote import remote_head
 from jobs.prepare import Bench, next_step_of_ours
 from jobs.pull import pull_of
 from jobs.queue.errors import TryLater
+from jobs.rescue import rescue
 
 STEP_BYTES = 50 << 20  # what one step may bring back from the sandbox
 
@@ -62,7 +63,7 @@ async def save(
             return NotSaved((str(error),))
         if error.kind == "stale" and await _overtaken(bench):
             raise TryLater("An earlier worker's push of this step came late.", 1) from error
-        raise
+        raise await rescue(bench, commit, error) from error
     await record.add(
         StepCommitted(
             record.now,

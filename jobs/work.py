@@ -17,8 +17,8 @@ from arq.worker import RetryJob
 from agent.errors import AgentError, LimitReached, SandboxError, SandboxRefused
 from agent.loop import Assignment, Nothing
 from jobs import repoconfig
-from jobs.events import Claimed, Finished
-from jobs.forge.errors import ForgeError
+from jobs.events import Claimed, Finished, Noted
+from jobs.forge.errors import ForgeError, GitHubUnreachable, GitUnreachable
 from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
@@ -33,6 +33,7 @@ from jobs.steps import execute, limits_of, plan
 
 log = structlog.get_logger()
 
+AWAY_SECONDS = 30.0  # until a job goes on that GitHub's being away interrupted
 LAST_WORD_SECONDS = 6 * 3600.0  # after its end, for how long a job's last word is tried again
 
 
@@ -80,6 +81,10 @@ async def work(shop: Workshop, lease: Lease) -> None:
         end = record.end("failed", f"The sandbox failed {lease.attempt} times. {error}")
     except JournalFull as error:
         end = record.end("stopped", str(error))
+    except (GitUnreachable, GitHubUnreachable) as error:
+        # Bounded by the job's own time, which such tries use up.
+        await record.add(Noted(record.now, f"GitHub does not answer; I try again soon. {error}"))
+        raise TryLater(str(error), AWAY_SECONDS) from error
     except QueueError:
         raise  # nothing can be recorded now, so nothing ends: it is tried again from the record
     except (AgentError, ForgeError, RepoConfigError) as error:

@@ -157,6 +157,9 @@ class Status(_Told):
     note: str = Field(description="The last line worth showing.")
     summary: str | None = Field(description="The closing sentence, once the job ended.")
     plan: PlanShown | None
+    patch: str | None = Field(
+        description="A commit that could not be pushed: base64 of the gzip of a mail for `git am`."
+    )
 
 
 class Jobs(_Told):
@@ -233,4 +236,5 @@ def status(job: Job) -> Status:
         note=job.note,
         summary=summary,
         plan=plan_shown(job),
+        patch="".join(job.rescued.parts) if job.rescued else None,
     )

@@ -29,6 +29,7 @@ from jobs.forge.diff import count, unified
 from jobs.forge.errors import GitError
 from jobs.forge.intake import FILE, LINK, SUBMODULE, Changes, Listed, Refused, show
 from jobs.forge.leaks import leaks
+from jobs.forge.patch import Changed, Side, mail
 from jobs.forge.push import push
 from jobs.forge.remote import Fetched, Remote, remote_head
 from jobs.forge.tree import Entry, Ignored, Large, TooSlow, changed, entries, is_pointer
@@ -355,6 +356,24 @@ class Checkout:
             self._entries |= {p: entry for p, entry in commit.entries.items() if entry is not None}
             self._withheld -= commit.entries.keys()
             self.head_sha = commit.sha
+
+    def patch(self, commit: Commit) -> bytes:
+        """A commit that is not pushed, as a mail for `git am --keep-cr`."""
+        new = {each.id: each for each in commit.objects}
+        made = next(each for each in commit.objects if isinstance(each, CommitObject))
+
+        def side(entry: Entry | None) -> Side | None:
+            if entry is None:
+                return None
+            there = new.get(ObjectID(entry.sha))
+            return Side(entry.mode, there.as_raw_string() if there else self._blob(entry))
+
+        changes = [
+            Changed(path, side(self._entries.get(path)), side(entry))
+            for path, entry in sorted(commit.entries.items())
+        ]
+        message = made.message.decode("utf-8", "replace")
+        return mail(commit.sha, made.author, made.author_time, message, changes)
 
     def bring(self, remote: Remote, sha: str, *, seconds: float = FETCH_SECONDS) -> None:
         """Fetches one more commit, without history, so that `diff` can use it."""

@@ -140,6 +140,24 @@ def _again(job: Job) -> str:
     return "To try again, comment `/vibecode` with what to do."
 
 
+def patch_comments(job: Job) -> list[str]:
+    """A commit that could not be pushed, as comments of its own."""
+    if job.rescued is None:
+        return []
+    parts, texts = job.rescued.parts, list[str]()
+    for number, part in enumerate(parts, 1):
+        lines = "\n".join(textwrap.wrap(part, 76))
+        which = f", part {number} of {len(parts)}" if len(parts) > 1 else ""
+        texts.append(
+            f"### A commit that could not be pushed{which}\n\n"
+            f"It belongs on {job.rescued.parent[:SHORT]}. Save the block"
+            f"{'s of all parts, one after another,' if len(parts) > 1 else ''} as `commit.b64`, "
+            "then: `base64 -d commit.b64 | gunzip | git am --keep-cr`\n\n"
+            f"<details><summary>commit.b64</summary>\n\n```\n{lines}\n```\n</details>"
+        )
+    return texts
+
+
 # ── the plan ──────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -79,14 +79,17 @@ class Report:
             await self._say(job, job.issue.number, text)
         if job.pull is not None:
             await self._say(job, job.pull.number, render.pull_comment(job, self._public_url))
+        if thread := job.issue or job.pull:
+            for n, text in enumerate(render.patch_comments(job), 1):
+                await self._say(job, thread.number, text, f"patch:{job.id}:{n}")
 
-    async def _say(self, job: Job, number: int, text: str) -> None:
-        place = f"#{number}"
+    async def _say(self, job: Job, number: int, text: str, key: str = "") -> None:
+        place = f"#{number} {key}"
         if number in self._shut or self._standing.get(place) == text:
             return
         since = datetime.fromtimestamp(max(0.0, job.received_at - LOOK_BACK), UTC)
         try:
-            await self._forge.comment(number, f"job:{job.id}", text, since)
+            await self._forge.comment(number, key or f"job:{job.id}", text, since)
         except (Locked, Missing) as error:
             # The work goes on: its pull request and its checks can still be seen.
             log.warning("thread_shut", job=job.id, thread=number, why=str(error))

@@ -322,6 +322,11 @@ export interface components {
              */
             summary: string | null;
             plan: components["schemas"]["PlanShown"] | null;
+            /**
+             * Patch
+             * @description A commit that could not be pushed: base64 of the gzip of a mail for `git am`.
+             */
+            patch: string | null;
         };
         /**
          * StepShown
