@@ -3,6 +3,7 @@
     python -m tests.faults short                               what CI runs, within five minutes
     python -m tests.faults points [--only "first push:kill"]   each injury at each named point
     python -m tests.faults random [--seed 7] [--runs 200]      several requests, injuries at random
+    … random --minutes 30 --runs 1000 --side-by-side 3         as many as fit, three at a time
 
 `--timers default` takes the product's own leases and sweeps, `short` (the default) shorter ones.
 Exits with 1 where an invariant did not hold; each failure prints what makes the same run again, and
@@ -11,18 +12,22 @@ leaves logs and a list of all requests in .vibecoder/faults.
 
 import argparse
 import asyncio
+import json
 import logging
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from tests.faults import chaos, named
 from tests.faults.ground import Ground, ground
+from tests.faults.judge import Fault
 from tests.faults.named import Outcome
 from tests.faults.points import INJURIES, POINTS, Point
 from tests.faults.processes import DEFAULT, SHORT, Timers
@@ -38,8 +43,14 @@ def say(words: str) -> None:
     sys.stdout.flush()
 
 
-async def perform(runs: Iterable[tuple[str, Run]], timers: Timers, workers: int) -> list[Outcome]:
-    """One run after the other; after a failure the next begins in a world of its own."""
+async def perform(
+    runs: Iterable[tuple[str, Run]], timers: Timers, workers: int, seconds: float = float("inf")
+) -> list[Outcome]:
+    """One run after the other, none begun after `seconds`.
+
+    After a failure the next begins in a world of its own.
+    """
+    ends = time.monotonic() + seconds
     outcomes: list[Outcome] = []
     stack = AsyncExitStack()
     here: Ground | None = None
@@ -48,6 +59,8 @@ async def perform(runs: Iterable[tuple[str, Run]], timers: Timers, workers: int)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         for title, run in runs:
+            if time.monotonic() > ends:
+                break
             if here is None:
                 cache = (STATE / "cache").resolve()
                 here = await stack.enter_async_context(ground(cache, timers, workers))
@@ -114,29 +127,72 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20, help="how many random runs")
     parser.add_argument("--timers", choices=("short", "default"), default="short")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--minutes", type=float, help="stop beginning runs after so long")
+    parser.add_argument(
+        "--side-by-side", type=int, default=1, help="random runs at the same time, each in a world"
+    )
+    parser.add_argument("--record", type=Path, help="where the outcomes are written, as JSON")
     asked = parser.parse_args()
     timers = {"short": SHORT, "default": DEFAULT}[asked.timers]
     workers = asked.workers or WORKERS[asked.mode]
+    began = time.monotonic()
     match asked.mode:
         case "short":
             runs = short(timers)
         case "points":
             runs = points(asked.only, timers)
+        case _ if asked.side_by_side > 1:
+            outcomes = asyncio.run(side_by_side(asked, workers))
+            sys.exit(tell(outcomes, timers, began))
         case _:
             runs = at_random(asked.seed, asked.runs, workers, timers, asked.only)
     # What a stand-in's server says of each answer that we had broken off.
     logging.getLogger("uvicorn.error").addFilter(lambda line: "ASGI callable" not in line.msg)
-    began = time.monotonic()
-    outcomes = asyncio.run(perform(runs, timers, workers))
+    seconds = asked.minutes * 60 if asked.minutes else float("inf")
+    outcomes = asyncio.run(perform(runs, timers, workers, seconds))
+    if asked.record:
+        asked.record.write_text(json.dumps([asdict(each) for each in outcomes]))
+        return
+    sys.exit(tell(outcomes, timers, began))
+
+
+def tell(outcomes: list[Outcome], timers: Timers, began: float) -> int:
+    """Prints what came out; the exit code."""
     failed = [outcome for outcome in outcomes if outcome.faults]
     say(f"\n{table(outcomes)}\n")
     requests = sum(outcome.requests for outcome in outcomes)
+    injuries = sum(outcome.struck for outcome in outcomes)
     minutes = (time.monotonic() - began) / 60
     say(
-        f"{len(outcomes)} runs, {requests} requests, {len(failed)} runs failed; "
-        f"timers: {timers.name}; {minutes:.0f} minutes"
+        f"{len(outcomes)} runs, {requests} requests, {injuries} injuries, "
+        f"{len(failed)} runs failed; timers: {timers.name}; {minutes:.0f} minutes"
     )
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
+
+
+async def side_by_side(asked: argparse.Namespace, workers: int) -> list[Outcome]:
+    """The same runs in several processes of this program, most of whose time is waiting."""
+    parts = asked.side_by_side
+    with tempfile.TemporaryDirectory() as folder:
+        files: list[Path] = []
+        async with asyncio.TaskGroup() as group:
+            for n in range(parts):
+                count = asked.runs // parts + (n < asked.runs % parts)
+                first = asked.seed + n * (asked.runs // parts) + min(n, asked.runs % parts)
+                files.append(Path(folder) / f"{n}.json")
+                words = ["--seed", str(first), "--runs", str(count), "--workers", str(workers)]
+                words += ["--timers", asked.timers, "--only", asked.only]
+                words += ["--minutes", str(asked.minutes)] if asked.minutes else []
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "tests.faults", "random", *words),
+                    *("--record", str(files[-1])),
+                )
+                group.create_task(process.wait())
+        found = [each for file in files for each in json.loads(file.read_text())]
+    return [
+        Outcome(**{**each, "faults": [Fault(**fault) for fault in each["faults"]]})
+        for each in found
+    ]
 
 
 if __name__ == "__main__":

@@ -80,6 +80,12 @@ async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
         for injury, at, victim in hits:
             if (seconds := recovery(ground, events, at, victim)) is not None:
                 outcome.recoveries.append((injury.kind, seconds))
+        if (
+            isinstance(end := events[-1] if events else None, Finished)
+            and end.outcome == "cancelled"
+        ):
+            stopped = min(ground.stops.get(each.job_id, {}).values(), default=end.at)
+            outcome.recoveries.append(("stopped by a person", end.at - stopped))
     return outcome
 
 
@@ -251,6 +257,14 @@ async def double_delivery(ground: Ground, injury: Injury, asked: list[Asked]) ->
     return "delivery"
 
 
+async def stop_job(ground: Ground, injury: Injury, asked: list[Asked]) -> str:
+    """A person changes their mind: the job is to end soon, with the commits that it made."""
+    if not asked:
+        return ""
+    ground.stop(asked[int(injury.whom * len(asked))])
+    return "stop"
+
+
 async def delay_delivery(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     ground.world.faults.add("HOOK", r"issue_comment\.created", delay=injury.seconds)
     return "delivery"
@@ -272,4 +286,5 @@ KINDS: dict[str, tuple[float, Strike]] = {
     "delivery lost": (1, lose_delivery),
     "delivery doubled": (2, double_delivery),
     "delivery late": (1, delay_delivery),
+    "stopped by a person": (1, stop_job),
 }

@@ -102,6 +102,8 @@ class Ground:
     sandbox: dict[str, str]
     timers: Timers
     knocks: deque[str]  # every request of the service, for whoever looks into a failure
+    # By job: the comments that say stop, and when each was written.
+    stops: dict[str, dict[int, float]] = field(default_factory=dict)
     _numbers: int = field(default=0)
 
     def ask(self) -> Asked:
@@ -115,6 +117,12 @@ class Ground:
         at = time.time()
         made = issues.comment(self.world, repository, actor, issue, "/vibecode write all parts")
         return Asked(repository, issue, made.id, f"comment:{made.id}:{stamp(made.created_at)}", at)
+
+    def stop(self, asked: Asked) -> None:
+        """A person stops the job."""
+        actor = Actor(self.world.account(PERSON))
+        said = issues.comment(self.world, asked.repository, actor, asked.issue, "/vibecode stop")
+        self.stops.setdefault(asked.job_id, {})[said.id] = time.time()
 
     def deliveries_of(self, asked: Asked) -> list[Delivery]:
         """Every attempt to tell the service of the comment."""

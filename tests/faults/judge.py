@@ -55,7 +55,7 @@ async def _judge_one(ground: Ground, asked: Asked) -> list[Fault]:
         said = "was acknowledged" if ground.acknowledged(asked) else "never got through"
         return [Fault("lost", str(asked), f"the request {said}, and there is no job")]
     job = fold(asked.job_id, events)
-    found += _of_record(job, events)
+    found += _of_record(job, events, stopped=job.id in ground.stops)
     found += await _of_other_jobs(ground.store, asked)
     found += _of_threads(ground, asked, job)
     found += _of_branch(ground, asked, job)
@@ -66,13 +66,15 @@ async def _judge_one(ground: Ground, asked: Asked) -> list[Fault]:
     return [Fault(kind, str(asked), words) for kind, words in found]
 
 
-def _of_record(job: Job, events: list[JobEvent]) -> list[tuple[Kind, str]]:
+def _of_record(job: Job, events: list[JobEvent], stopped: bool) -> list[tuple[Kind, str]]:
     found: list[tuple[Kind, str]] = []
     ends = [event for event in events if isinstance(event, Finished)]
     if not ends:
         found.append(("lost", f"it never ended, and is {job.state}"))
     elif len(ends) > 1:
         found.append(("doubled", f"it ended {len(ends)} times"))
+    elif stopped and job.state == "cancelled":
+        pass  # as was asked; where the word came too late, it succeeded
     elif job.state != "succeeded" and not _poisoned(ends[0], events):
         found.append(("failed", f"it {job.state}: {ends[0].summary}"))
     numbers = [event.number for event in events if isinstance(event, StepCommitted)]
@@ -104,6 +106,7 @@ def _of_threads(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]
     wanted = {asked.issue.number: render.issue_comment(job, url)}
     if job.pull is not None:
         wanted[job.pull.number] = render.pull_comment(job, url)
+    answers = [f"<!-- vibecoder:reply-{said} -->" for said in ground.stops.get(job.id, ())]
     for number, thread in asked.repository.issues.items():
         ours = [each for each in thread.comments.values() if each.author is bot]
         sticky = [each for each in ours if each.body.startswith(f"<!-- vibecoder:job:{job.id} -->")]
@@ -116,7 +119,9 @@ def _of_threads(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]
             if said != wanted[number]:
                 found.append(("stale", f"#{number} does not say how it is: {_first(said)}"))
         for other in ours:
-            if other not in sticky:
+            if other.body.partition("\n")[0] in answers:
+                answers.remove(other.body.partition("\n")[0])  # once each
+            elif other not in sticky:
                 found.append(("doubled", f"#{number} also says: {_first(other.body)}"))
     comment = asked.issue.comments[asked.comment_id]
     eyes = [each for each in comment.reactions if each.account is bot]
