@@ -17,6 +17,7 @@ from jobs.job import Job
 from jobs.queue.lease import Lease
 from jobs.queue.spending import Spending
 from jobs.queue.store import Store
+from jobs.seal import Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Workshop:
     minutes: int
     folder: Path  # for clones; it exists, and is emptied job by job
     public_url: str | None
+    seal: Seal
     clock: Callable[[], float] = time.time
 
 
@@ -82,4 +84,4 @@ class Record:
             forge = await self.forge()
         except NotGranted:
             forge = await self.shop.github.voice(*self.job.repository.key)
-        return Report(forge, self.shop.public_url, self.lease.guard)
+        return Report(forge, self.shop.public_url, self.lease.guard, self.shop.seal)

@@ -153,6 +153,8 @@ async def _plan_and_execute(
         if record.job.state == "awaiting_approval":
             return None
         approved = found
+        # Before anything is pushed, so that the comment remembers what the branch is of.
+        await show_last(report, record.job)
     return await execute(bench, assignment, approved, limits, kept)
 
 

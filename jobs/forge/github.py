@@ -59,6 +59,7 @@ PERMISSIONS = {
 }
 # What it takes to say why nothing more can be done.
 VOICE = {"issues": "write", "metadata": "read"}
+ALL = 0  # in place of a repository's id
 PAGES = 50  # of a hundred comments each, the most that are searched for ours
 
 T = TypeVar("T", bound=BaseModel)
@@ -71,6 +72,7 @@ class GitHub:
         self.settings = settings
         self.tokens = Tokens(partial(self._mint, PERMISSIONS))
         self._voices = Tokens(partial(self._mint, VOICE))
+        self._lists = Tokens(partial(self._mint, {"metadata": "read"}))
         self.connections = Connections(settings)
         self._app = self.connections.app()
         self._writers: dict[int, Writer] = {}
@@ -134,6 +136,10 @@ class GitHub:
         account = await self._ask(client, answers.Account, "GET", path, what="find our account")
         return Bot(account.id, login, f"{account.id}+{login}@{self.settings.noreply}")
 
+    def everywhere(self, installation_id: int) -> Client:
+        """Signs as the installation for all its repositories, to list them and no more."""
+        return self.connections.installation(self._lists, installation_id, ALL)
+
     async def installed(self, installation_id: int) -> bool:
         """Whether the installation is there, suspended or not."""
         path, what = f"/app/installations/{installation_id}", "look the installation up"
@@ -156,7 +162,9 @@ class GitHub:
     ) -> Token:
         what = "get a token for the repository"
         path = f"/app/installations/{installation_id}"
-        wanted = {"repository_ids": [repository_id], "permissions": dict(permissions)}
+        wanted: dict[str, Any] = {"permissions": dict(permissions)}
+        if repository_id != ALL:
+            wanted["repository_ids"] = [repository_id]
         try:
             minted = await self._ask(
                 self._app,
@@ -213,7 +221,7 @@ class Forge:
         self._app_id = github.settings.app_id
         self._tokens = tokens
         self._key = (installation_id, repository_id)
-        self._client = github.connections.installation(tokens, *self._key)
+        self.client = github.connections.installation(tokens, *self._key)
         self._writer = github.writer(installation_id)
         self._guard: Guard | None = None
         self._comments: dict[tuple[int, str], int] = {}  # (thread, key) to id
@@ -533,7 +541,7 @@ class Forge:
 
     async def _patiently(self, method: str, path: str, **more: Any) -> httpx.Response:
         url = f"/repos/{self.name}{path}"
-        return await patiently(lambda: send(self._client, method, url, **more))
+        return await patiently(lambda: send(self.client, method, url, **more))
 
     async def _write(self, method: str, path: str, json: Any, what: str) -> httpx.Response:
         url = f"/repos/{self.name}{path}"
@@ -542,7 +550,7 @@ class Forge:
             if self._guard is not None:
                 await self._guard()
             try:
-                return await send(self._client, method, url, json=json, what=what)
+                return await send(self.client, method, url, json=json, what=what)
             except RateLimited as limit:
                 self._writer.hold(limit)
                 raise

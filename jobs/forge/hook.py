@@ -5,11 +5,12 @@ https://docs.github.com/rest/apps/webhooks
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from jobs.forge.client import Client, patiently, read_list, send
+from jobs.forge.client import Client, patiently, read, read_list, send
 
 LOG = "/app/hook/deliveries"
 PAGES = 20  # of 100: a busy App's few minutes, or a quiet one's three days
@@ -32,6 +33,14 @@ class _Item(BaseModel):
     delivered_at: datetime
     event: str
     status_code: int = 0
+
+
+class _Request(BaseModel):
+    payload: dict[str, Any]
+
+
+class _Delivered(BaseModel):
+    request: _Request
 
 
 class Hook:
@@ -60,6 +69,13 @@ class Hook:
             # Its base may be another name of the server than the one that we were given.
             path = f"{LOG}?{urlsplit(following).query}"
         return found
+
+    async def payload(self, id: int) -> dict[str, Any]:
+        """What GitHub sent with that attempt."""
+        response = await patiently(
+            lambda: send(self._client, "GET", f"{LOG}/{id}", what="read a delivery")
+        )
+        return read(_Delivered, response).request.payload
 
     async def ask_again(self, id: int) -> None:
         """GitHub delivers it once more, soon, under the same GUID."""

@@ -17,10 +17,13 @@ from jobs.forge.facts import Conclusion, Guard
 from jobs.forge.github import Forge
 from jobs.forge.pieces import watch_url
 from jobs.job import Job
+from jobs.memo import memo
+from jobs.seal import Seal
 
 CHECK = "vibecode"  # the check run's name, as a branch protection would require it
 SOONEST = 5.0  # seconds between two writes of mere progress, at the beginning of a job
 LATEST = 120.0  # and late in a long one
+MOST_CHARS = 65_000  # of a comment; GitHub takes 65,536
 LOOK_BACK = 3_600.0  # seconds before the request from which on our comment is looked for
 
 log = structlog.get_logger()
@@ -34,7 +37,11 @@ class Report:
     once.
     """
 
-    def __init__(self, forge: Forge, public_url: str | None, guard: Guard) -> None:
+    def __init__(
+        self, forge: Forge, public_url: str | None, guard: Guard, seal: Seal | None = None
+    ) -> None:
+        """`seal`: with it our comments remember their jobs, unseen."""
+        self._seal = seal
         self._forge = forge.guarded(guard)
         self._public_url = public_url
         self._showing = asyncio.Lock()
@@ -76,12 +83,17 @@ class Report:
     async def _comment(self, job: Job) -> None:
         if job.issue is not None:
             text = render.issue_comment(job, self._public_url)
-            await self._say(job, job.issue.number, text)
+            await self._say(job, job.issue.number, self._with_memo(job, text))
         if job.pull is not None:
-            await self._say(job, job.pull.number, render.pull_comment(job, self._public_url))
+            text = render.pull_comment(job, self._public_url)
+            await self._say(job, job.pull.number, self._with_memo(job, text))
         if thread := job.issue or job.pull:
             for n, text in enumerate(render.patch_comments(job), 1):
                 await self._say(job, thread.number, text, f"patch:{job.id}:{n}")
+
+    def _with_memo(self, job: Job, text: str) -> str:
+        hidden = memo(job, self._seal) if self._seal is not None else ""
+        return f"{text}\n\n{hidden}" if hidden and len(text) + len(hidden) < MOST_CHARS else text
 
     async def _say(self, job: Job, number: int, text: str, key: str = "") -> None:
         place = f"#{number} {key}"

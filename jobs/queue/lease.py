@@ -215,7 +215,12 @@ class LeasedWorker(Worker):
         runs = [entry for entry in entries if entry[0] == "j"] if free_runs else []
         if not settles and not runs:
             return
-        locks = await self.pool.mget([in_progress_key_prefix + entry for entry in settles + runs])
+        marked, *locks = await self.pool.mget(
+            ["vc:store", *(in_progress_key_prefix + entry for entry in settles + runs)]
+        )
+        if marked is None:
+            runs = []  # until it is known what an emptied store lost: the job may stand on GitHub
+            locks = locks[: len(settles)]
         locked = {entry for entry, lock in zip(settles + runs, locks, strict=True) if lock}
         settles = self._settles_in_turn([entry for entry in settles if entry not in locked])
         runs = await self._runs_in_turn([entry for entry in runs if entry not in locked])

@@ -20,15 +20,17 @@ under "vc:", so an ACL needs `~vc:* ~arq:*`.
     vc:wake:j, vc:wake:c lists that idle workers block on
     vc:delivery:<guid>   hash, one delivery; vc:deliveries: zset of those not parsed
     vc:memo:<key>        small receipts
+    vc:store             there once a worker has looked on GitHub for what an emptied store lost
+    vc:marking           there while one looks
     vc:worker:<name>     there while that worker lives; vc:turn:<what>: whose turn to sweep it is
 
 A record's fields: `fence` (the token of the last claim), `holder` (the queue entry that claim came
 through, empty once it was given back), `entry` (the only queue entry that may be claimed), `n` (how
 many entries there have been), `attempts` (claims since the last progress), `group`
 ("<installation>.<repository>"), `done`, `waits` (for an approval: no entry needed), `again` (once
-finished, or settled, it is run once more), `cancel`,
-`last` (event id), `ops` (recent appends, so that one repeated over a broken connection counts
-once), `did:<cause>` (appends that happen once).
+finished, or settled, it is run once more), `cancel`, `restored` (after a loss), `last` (event id),
+`ops` (recent appends, so that one repeated over a broken connection counts once), `did:<cause>`
+(appends that happen once).
 """
 
 # An entry's id is "<id>.<n>.<group>" and is never used again: arq keeps things by id. The group is
@@ -156,6 +158,50 @@ call('HSET', rec, 'command', command, 'job', jid, 'busy', busy, 'full', full, 'g
 call('ZADD', 'vc:commands', now, cid)
 enqueue(cid, now_ms, payload, keep_ms)
 return {1, jid, busy, full}
+"""
+
+MARK = """
+if call('GET', 'vc:marking') ~= ARGV[1] then return 0 end
+call('SET', 'vc:store', ARGV[1])
+return 1
+"""
+
+# A job of that id may be there already, made anew by a delivery that came meanwhile: as long as
+# nobody began with it, it becomes the one that was lost. -> 1, or 0 where it was begun
+RESTORE_JOB = """
+local jid, now, now_ms, group, thread, actor = unpack(ARGV, 1, 6)
+local ended, waits, payload, keep_ms, record_kept = unpack(ARGV, 7, 11)
+local new = call('EXISTS', rec_of(jid)) == 0
+if not new then
+  local begun = call('HMGET', rec_of(jid), 'holder', 'done', 'restored')
+  if begun[1] or begun[2] or begun[3] then return 0 end
+end
+local last = call('HGET', rec_of(jid), 'last')
+for i = new and 12 or 13, #ARGV do
+  last = call('XADD', 'vc:events:' .. jid, '*', 'e', ARGV[i])
+end
+if new then
+  call('HSET', rec_of(jid), 'fence', now_ms, 'n', 0, 'attempts', 0, 'group', group, 'thread', '')
+  index(jid, now, group, actor)
+end
+call('HSET', rec_of(jid), 'last', last, 'waits', waits, 'restored', '1')
+local open = 'vc:open:' .. installation_of(group)
+if ended == '1' then
+  call('HSET', rec_of(jid), 'done', '1', 'ended_by', '')
+  for _, set in ipairs({'vc:active', open}) do call('ZREM', set, jid) end
+  for _, key in ipairs({rec_of(jid), 'vc:events:' .. jid}) do call('EXPIRE', key, record_kept) end
+  return 1
+end
+if thread ~= '' and call('SET', thread, jid, 'NX') then
+  call('HSET', rec_of(jid), 'thread', thread)
+end
+if waits == '1' then
+  call('ZADD', 'vc:waiting', now, jid)
+  call('ZREM', open, jid)
+  local entry = whole(jid)
+  if entry then drop(entry) end
+else enqueue(jid, now_ms, payload, keep_ms) end
+return 1
 """
 
 # -> 1 settled, 0 unknown

@@ -209,6 +209,47 @@ class Store:
         )
         return _submitted(command_id, new == 1, job_id, busy, no_room)
 
+    async def restore(self, job_id: str, events: Sequence[JobEvent]) -> bool:
+        """Makes a job of events that were found elsewhere, after Redis lost it.
+
+        It goes on where it stood. False: there is such a job already. Raises ValueError where the
+        events do not begin with Received.
+        """
+        job = fold(job_id, list(events))
+        waits, issue = job.state == "awaiting_approval", job.issue
+        made = await self.run(
+            "RESTORE_JOB",
+            job_id,
+            repr(job.received_at),
+            _ms(),
+            group_of(job.command),
+            f"vc:issue:{job.repository.id}#{issue.number}" if issue else "",
+            job.command.actor.id,
+            "1" if job.ended else "",
+            "1" if waits else "",
+            payload("run", job_id),
+            ENTRY_KEPT_MS,
+            RECORD_KEPT,
+            *map(_dump_event, events),
+        )
+        return bool(made)
+
+    async def marked(self) -> bool:
+        """Whether this store has been in use: a new one, or one that lost all, is not marked."""
+        with told():
+            return bool(await self.redis.exists("vc:store"))
+
+    async def begin_marking(self) -> str:
+        """What `mark` takes; it is lost where all is lost meanwhile."""
+        mark = os.urandom(8).hex()
+        with told():
+            await self.redis.set("vc:marking", mark)
+        return mark
+
+    async def mark(self, mark: str) -> bool:
+        """False: another worker began after this one, or the store was emptied since."""
+        return bool(await self.run("MARK", mark))
+
     async def submitted(self, command_id: str) -> Submitted:
         """What `submit` answered, for whoever settles the command. Raises CommandUnknown."""
         with told():

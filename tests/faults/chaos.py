@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
+from redis.exceptions import RedisError
+
 from jobs.events import Claimed, Finished, JobEvent
 from jobs.queue.errors import StoreUnreachable
 from tests.faults.ground import Asked, Ground
@@ -183,6 +185,19 @@ async def kill_redis(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     return "redis"
 
 
+async def empty_redis(ground: Ground, injury: Injury, _: list[Asked]) -> str:
+    """All data is gone, and the server is there as if nothing had happened."""
+    if not ground.server.up:
+        return ""
+    try:
+        async with asyncio.timeout(2):
+            await ground.store.redis.flushall()
+    except (TimeoutError, RedisError):
+        return ""  # it is frozen just now
+    ground.losses += 1
+    return "redis"
+
+
 async def freeze_redis(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     if not ground.server.up:
         return ""
@@ -278,6 +293,7 @@ KINDS: dict[str, tuple[float, Strike]] = {
     "web killed": (2, kill_web),
     "Redis killed": (2, kill_redis),
     "Redis frozen": (1, freeze_redis),
+    "Redis emptied": (1, empty_redis),
     "GitHub fails": (4, fail_github),
     "GitHub limits": (1, limit_github),
     "tokens expire": (1, expire_tokens),

@@ -104,6 +104,7 @@ class Ground:
     knocks: deque[str]  # every request of the service, for whoever looks into a failure
     # By job: the comments that say stop, and when each was written.
     stops: dict[str, dict[int, float]] = field(default_factory=dict)
+    losses: int = 0  # how often Redis lost everything
     _numbers: int = field(default=0)
 
     def ask(self) -> Asked:

@@ -115,7 +115,7 @@ def _of_threads(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]
         elif not sticky and number in wanted:
             found.append(("lost", f"#{number} has no comment of the job"))
         elif number in wanted:
-            said = sticky[-1].body.partition("\n")[2]
+            said = sticky[-1].body.partition("\n")[2].partition("\n\n<!-- vibecoder:memo:")[0]
             if said != wanted[number]:
                 found.append(("stale", f"#{number} does not say how it is: {_first(said)}"))
         for other in ours:
@@ -258,7 +258,8 @@ def _of_turns(ground: Ground, asked: Asked, events: list[JobEvent]) -> list[tupl
     claims = sum(isinstance(event, Claimed) for event in events)
     # Above the turns of a job that nothing happens to: those under way, those that answer a lost
     # call, and some that the model itself failed at.
-    most = TURNS + 4 * claims + 4
+    # Conversations are in Redis alone, so a job may begin them anew after each loss of it.
+    most = (TURNS + 4 * claims + 4) * (1 + ground.losses)
     return [("doubled", f"the model was asked {turns} times")] if turns > most else []
 
 

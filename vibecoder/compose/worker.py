@@ -16,7 +16,9 @@ from jobs.queue.spending import Spending
 from jobs.queue.store import Store
 from jobs.queue.sweep import SWEEP_SECONDS, Round
 from jobs.queue.worker import LEASE_SECONDS, Handlers, make_worker
+from jobs.rebuild import Rebuilding, rebuild_if_lost
 from jobs.record import Workshop
+from jobs.seal import Seal
 from jobs.settle import Desk, give_up, settle
 from jobs.work import fail_poisoned, work
 from vibecoder.compose.clones import clones
@@ -57,6 +59,8 @@ async def worker(
         model.check()
         github = await stack.enter_async_context(GitHub(app_settings(settings)))
         desk = Desk(store, github)
+        seal = Seal(settings.private_key())
+        parse = deliveries.reader(settings.app_id(), settings.allowed_accounts)
         shop = Workshop(
             store=store,
             github=github,
@@ -69,7 +73,9 @@ async def worker(
             folder=stack.enter_context(clones(settings.vibecoder_state_dir / "clones")),
             # Only where there is an app to watch a job in.
             public_url=settings.public_url if PHONE.is_dir() else None,
+            seal=seal,
         )
+        rebuilding = Rebuilding(store, github, seal, parse, shop.spending)
         missed = Missed(github.hook, store, time.time, missed_seconds / 10)
         yield make_worker(
             store,
@@ -77,9 +83,10 @@ async def worker(
                 settle=partial(settle, desk),
                 run=partial(work, shop),
                 poisoned=partial(fail_poisoned, shop),
-                parse=deliveries.reader(settings.app_id(), settings.allowed_accounts),
+                parse=parse,
                 given_up=partial(give_up, desk),
                 rounds=(
+                    Round("rebuild", sweep_seconds, partial(rebuild_if_lost, rebuilding)),
                     Round("sandboxes", sandboxes_seconds, partial(boxes.sweep, store.wanted)),
                     Round("missed", missed_seconds, partial(ask_again, missed)),
                     Round("plans", PLANS_SECONDS, partial(expire_plans, store, time.time)),

@@ -21,5 +21,6 @@ def server() -> Iterator[Server]:
 async def store(server: Server) -> AsyncIterator[Store]:
     store = Store(connect(server.url, retries=3))
     await store.redis.flushall()
+    await store.mark(await store.begin_marking())
     yield store
     await store.close()

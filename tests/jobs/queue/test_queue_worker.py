@@ -26,7 +26,7 @@ from queue_world import (
 )
 
 from jobs.commands import CancelJob
-from jobs.events import Claimed
+from jobs.events import Claimed, Received
 from jobs.queue import worker as worker_module
 from jobs.queue.errors import LeaseLost, Newer, TryLater
 from jobs.queue.lease import Lease, LeasedWorker
@@ -311,6 +311,28 @@ async def test_a_noisy_repository_leaves_room_for_its_neighbours(store: Store, w
     assert [key async for key in store.redis.scan_iter(match="vc:running:*")] == []
 
 
+async def test_an_emptied_store_runs_no_job_before_it_was_looked_over(
+    store: Store, work: Work
+) -> None:
+    await store.redis.delete("vc:store")
+    job_id = await make_job(store, "k")
+    command_id = (await store.submit(start("stop"), time.time())).command_id
+    async with working(work):
+        assert await soon(work.settles.get()) == command_id
+        assert work.runs.empty()
+        # It was begun before the loss, and waited.
+        begun = [Received(1.0, start("k")), planned(waits=True)]
+        assert await store.restore(job_id, begun)
+        await store.mark(await store.begin_marking())
+        await eventually(lambda: queue_is_empty(store))
+    assert (await store.load(job_id)).state == "awaiting_approval"
+    assert not await store.restore(job_id, begun)
+
+
+async def queue_is_empty(store: Store) -> bool:
+    return not await store.redis.zcard("arq:queue")
+
+
 async def test_an_entry_of_an_older_version_is_worked_on(store: Store, work: Work) -> None:
     job_id = await make_job(store, "k")
     # Before 0.2 an entry named its installation alone.
@@ -355,11 +377,7 @@ async def test_a_settled_command_is_settled_again_where_a_late_answer_is_feared(
         await eventually(lambda: store.settled(command_id))
         await store.settle_again(command_id)
         assert await soon(work.settles.get()) == command_id
-
-        async def queue_is_empty() -> bool:
-            return not await store.redis.zcard("arq:queue")
-
-        await eventually(queue_is_empty)
+        await eventually(lambda: queue_is_empty(store))
     assert work.settles.empty()
 
 

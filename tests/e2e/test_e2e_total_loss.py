@@ -1,0 +1,144 @@
+"""Redis loses everything: what is open is found again on GitHub, and nothing happens twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+from house import House, Said, Scene, house
+from scripts import finished, planned, write
+
+from jobs.job import Job
+from jobs.queue.store import job_id_of
+from vibecoder.local.model.script import Request, Script, Turn, call
+
+README = {"README.md": b"# A library\n"}
+STEPS = ("a", "b", "c")
+
+
+@pytest_asyncio.fixture(loop_scope="session", name="home")
+async def _home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path, {"lease_seconds": 1.0, "sweep_seconds": 0.2}) as running:
+        yield running
+
+
+def letters(pause: asyncio.Event | None = None, at: str = "") -> Script:
+    """Writes a file a step, as the conversation says that it stands; stops before file `at`."""
+
+    def play(request: Request) -> Turn:
+        if "submit_plan" in request.tools:
+            return Turn((planned(*STEPS),))
+        text = str(request.messages)
+        step = next((n for n in range(3, 0, -1) if f"Now step {n} of 3" in text), 1)
+        if "All 3 steps are finished" in text:
+            return finished()
+        name = STEPS[step - 1]
+        written = any(it.input.get("path") == f"{name}.txt" for it in request.exchanges)
+        if written:
+            return Turn((call("finish_step", summary=name, run_ids=[]),))
+        if name == at and pause is not None and not pause.is_set():
+            pause.set()
+            return Turn((call("run_command", command="sleep 60"),))
+        return Turn((write(f"{name}.txt", name),))
+
+    return play
+
+
+async def lose_everything(home: House) -> None:
+    """Returns once what GitHub knows was looked for."""
+
+    def looks() -> int:
+        return sum("looked on GitHub" in str(line["event"]) for line in home.log)
+
+    await home.until(looks)  # at the first start
+    before = looks()
+    await home.store.redis.flushall()
+    await home.until(lambda: looks() > before)
+
+
+async def one_good_outcome(scene: Scene, said: Said) -> Job:
+    """The invariants on GitHub, once the job has ended well."""
+    await scene.begun(job_id_of(said.key))
+    it = await scene.job_until(job_id_of(said.key), "succeeded")
+    assert [commit.number for commit in it.commits] == [1, 2, 3]
+    branches = [each["name"] for each in await scene.get("/branches")]
+    assert sorted(branches) == sorted(["main", it.branch])
+    log = await scene.get(f"/commits?sha={it.branch}")
+    assert [each["sha"] for each in reversed(log)][1:] == [commit.sha for commit in it.commits]
+    assert len(await scene.get("/pulls?state=all")) == 1
+    (answer,) = await scene.answers()
+    assert "### Done" in answer
+    return it
+
+
+async def test_a_job_in_mid_work_goes_on_after_its_last_commit(home: House) -> None:
+    paused = asyncio.Event()
+    scene = home.scene(README, script=letters(paused, "b"))
+    said = await scene.say("/vibecode write the letters")
+    before = await scene.job_when(said, lambda it: len(it.commits) == 1 and it.pull is not None)
+    await asyncio.wait_for(paused.wait(), 20)
+    await scene.answer("memo:")
+
+    await lose_everything(home)
+
+    it = await one_good_outcome(scene, said)
+    assert it.commits[0].sha == before.commits[0].sha
+    assert it.plan == before.plan and it.digest == before.digest
+
+
+async def test_a_plan_that_waited_can_still_be_accepted(home: House) -> None:
+    scene = home.scene(README, script=letters())
+    said = await scene.say("/vibecode plan write the letters")
+    plan = await scene.job(said)
+    await scene.answer("memo:")
+
+    await lose_everything(home)
+    await scene.job(said)
+    await scene.say(f"/vibecode accept {plan.digest[:8]}")
+
+    await one_good_outcome(scene, said)
+
+
+async def test_a_request_that_nothing_was_shown_of_is_found_in_githubs_log(home: House) -> None:
+    scene = home.scene(README, script=letters())
+    home.world.faults.add("GET", f"{scene.repository}/collaborators", delay=1)
+    said = await scene.say("/vibecode write the letters")
+    await scene.begun(job_id_of(said.key))
+    await home.world.courier.settled()
+
+    await lose_everything(home)
+
+    await one_good_outcome(scene, said)
+
+
+async def test_what_was_over_stays_over(home: House) -> None:
+    scene = home.scene(README, script=letters())
+    said = await scene.say("/vibecode write the letters")
+    done = await one_good_outcome(scene, said)
+    stop = await scene.say("/vibecode stop")
+    await home.verdict(stop.key)
+    before = await scene.answers()
+
+    await lose_everything(home)
+    assert (await home.store.load(done.id)).state == "succeeded"
+    assert await scene.answers() == before
+    assert await home.store.unsettled() == []
+    assert len(await home.store.jobs()) == 1
+
+
+async def test_a_memo_that_a_person_forged_is_not_believed(home: House) -> None:
+    scene = home.scene(README, script=letters())
+    said = await scene.say("/vibecode plan write the letters")
+    plan = await scene.job(said)
+    body = await scene.answer("memo:")
+    assert plan.command.text not in body.partition("memo:")[2]
+    issue = home.world.repository(scene.repository).issues[scene.issue]
+    ours = next(it for it in issue.comments.values() if it.body == body)
+    ours.body = body.replace("memo:", "memo:AAAA")
+
+    await lose_everything(home)
+
+    # It counts as a request of which nothing is known but the comment that made it.
+    again = await scene.job(said)
+    assert again.state == "awaiting_approval"
+    assert len(await scene.answers()) == 1

@@ -1,0 +1,96 @@
+"""What a comment remembers of its job: read back as it was, and never believed when it was not."""
+
+from decimal import Decimal
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.plan import Plan, Step
+from jobs.commands import Actor, Issue, Repository, StartJob
+from jobs.events import Allowed, Approved, Charged, Cloned, Finished, Planned, Received
+from jobs.job import Job, fold
+from jobs.memo import essence, memo, remembered
+from jobs.seal import Seal, SealBroken
+
+ID = "j" + "0123456789" * 2
+ANN = Actor(7, "ann")
+ASKED = StartJob(
+    "k", ANN, Repository(1, 2, "ann/clock", private=True), "Fix — it", False, Issue(3, "Late")
+)
+PLAN = Plan("Fix the clock", "It is late.", (Step("fix", "Fix it", "so that it is on time"),))
+
+
+def key() -> str:
+    made = rsa.generate_private_key(65537, 2048)
+    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+SEAL = Seal(key())
+
+
+def job(*, ended: bool = False) -> Job:
+    events = [
+        Received(1.0, ASKED),
+        Allowed(1.0, "write"),
+        Cloned(2.0, "main", "a" * 40, "vibecode/3-fix", 4, 5, 6.0),
+        Charged(2.5, "m", 1, 2, 3, 4, Decimal("0.25")),
+        Planned(3.0, PLAN, "d" * 64, True),
+        Approved(4.0, ANN, "d" * 64),
+    ]
+    return fold(ID, [*events, *([Finished(5.0, "succeeded", "Done.")] if ended else [])])
+
+
+def body(it: Job) -> str:
+    return f"<!-- vibecoder:job:{ID} -->\n### Working\n\n{memo(it, SEAL)}"
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_job_is_remembered_as_it_stands(ended: bool) -> None:
+    it = job(ended=ended)
+    events = remembered(body(it), SEAL)
+    assert events == essence(it)
+    again = fold(ID, events)
+    assert (again.state, again.plan, again.digest, again.usd) == (
+        it.state,
+        it.plan,
+        it.digest,
+        it.usd,
+    )
+    assert (again.branch, again.base_sha, again.approved_by) == (it.branch, it.base_sha, ANN)
+    assert memo(again, SEAL) == memo(it, SEAL)  # what has not changed is not written again
+    assert "Late" not in memo(it, SEAL)
+
+
+def test_before_there_is_a_branch_there_is_nothing_to_go_on_from() -> None:
+    assert memo(fold(ID, [Received(1.0, ASKED)]), SEAL) == ""
+
+
+def test_another_apps_memo_is_not_believed() -> None:
+    assert remembered(body(job()), Seal(key())) is None
+
+
+@given(st.data())
+def test_what_was_changed_is_not_believed(data: st.DataObject) -> None:
+    text = body(job())
+    at = data.draw(st.integers(text.index("memo:") + 5, len(text) - 5))
+    letter = data.draw(st.sampled_from("ABCDabcd0123+/"))
+    if text[at] != letter:
+        assert remembered(text[:at] + letter + text[at + 1 :], SEAL) is None
+
+
+@given(st.text(max_size=300) | st.binary(max_size=300).map(lambda raw: raw.decode("latin-1")))
+def test_no_text_breaks_the_reading(words: str) -> None:
+    for text in (words, f"<!-- vibecoder:job:{ID} -->\n<!-- vibecoder:memo:{words} -->"):
+        assert remembered(text, SEAL) is None
+
+
+@given(st.binary(max_size=2_000))
+def test_what_is_sealed_opens_and_nothing_else_does(data: bytes) -> None:
+    sealed = SEAL.seal(data)
+    assert SEAL.open(sealed) == data
+    for broken in (b"", sealed[:-1], sealed[1:], bytes([sealed[0] ^ 1]) + sealed[1:]):
+        with pytest.raises(SealBroken):
+            SEAL.open(broken)
