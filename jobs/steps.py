@@ -20,6 +20,7 @@ from jobs.events import (
 )
 from jobs.forge.report import Report
 from jobs.job import Job
+from jobs.journal import pack, unpack
 from jobs.prepare import Bench
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfig
@@ -43,7 +44,7 @@ async def plan(
     bench: Bench, assignment: Assignment, limits: Limits, report: Report, kept: bool
 ) -> Plan | Nothing:
     record, shop = bench.record, bench.record.shop
-    history = await shop.store.journal(record.job.id, "plan")
+    history = unpack(await shop.store.journal(record.job.id, "plan"), shop.seal)
     found = await loop.plan(
         shop.model,
         bench.sandbox,
@@ -76,7 +77,7 @@ async def execute(
 ) -> Finished:
     record = bench.record
     await open_pull(bench)  # where an earlier worker died between its push and this
-    history = await record.shop.store.journal(record.job.id, "work")
+    history = unpack(await record.shop.store.journal(record.job.id, "work"), record.shop.seal)
     note = STILL_HERE if kept else REBUILT if record.job.step else ""
     report = await loop.work(
         record.shop.model,
@@ -141,9 +142,9 @@ async def _watch(record: Record, progress: Progress) -> None:
 
 def _keep(record: Record, conversation: str) -> Keep:
     async def keep(message: Message) -> None:
-        await record.shop.store.journal_add(
-            record.job.id, conversation, message, record.lease.token
-        )
+        shop = record.shop
+        entry = pack(message, shop.seal)
+        await shop.store.journal_add(record.job.id, conversation, entry, record.lease.token)
 
     return keep
 

@@ -6,10 +6,8 @@ Times are seconds since the epoch, UTC.
 """
 
 import hashlib
-import json
 import os
 import time
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -18,7 +16,6 @@ from arq.connections import ArqRedis
 from arq.jobs import serialize_job
 from pydantic import ValidationError
 
-from agent.progress import Message
 from jobs.commands import COMMAND, Command, Explain, Forget, StartJob
 from jobs.events import (
     EVENT,
@@ -479,19 +476,16 @@ class Store:
                 found.append(job)
         return found
 
-    # The journal: conversations as the model's API takes them, so that a job can be resumed
+    # The journal: conversations, so that a job can be resumed. What an entry holds: journal.py
 
-    async def journal_add(
-        self, job_id: str, conversation: str, message: Message, token: int
-    ) -> None:
-        """Raises LeaseLost, and JournalFull beyond 8 MB (compressed) a job."""
-        packed = zlib.compress(json.dumps(message, ensure_ascii=False).encode())
+    async def journal_add(self, job_id: str, conversation: str, entry: bytes, token: int) -> None:
+        """Raises LeaseLost, and JournalFull beyond 8 MB a job."""
         answer = await self.run(
             "JOURNAL",
             job_id,
             str(token),
             os.urandom(6).hex(),
-            conversation.encode() + b"\0" + packed,
+            conversation.encode() + b"\0" + entry,
             JOURNAL_BYTES,
             JOURNAL_KEPT,
         )
@@ -503,16 +497,13 @@ class Store:
                     "This job's conversation grew beyond what is kept to resume it after a crash."
                 )
 
-    async def journal(self, job_id: str, conversation: str) -> list[Message]:
-        """The conversation's messages, in order; empty a day after the job's end."""
+    async def journal(self, job_id: str, conversation: str) -> list[bytes]:
+        """The conversation's entries, in order; empty a day after the job's end."""
         with told():
             entries = await self._await(self.redis.lrange(f"vc:journal:{job_id}", 0, -1))
-        messages: list[Message] = []
-        for entry in entries:
-            name, _, packed = entry[12:].partition(b"\0")  # 12: the hex digits of one append
-            if name == conversation.encode():
-                messages.append(json.loads(zlib.decompress(packed)))
-        return messages
+        mark = conversation.encode() + b"\0"
+        kept = [entry[12:] for entry in entries]  # 12: the hex digits of one append
+        return [entry.removeprefix(mark) for entry in kept if entry.startswith(mark)]
 
     # Small receipts, and who is there
 

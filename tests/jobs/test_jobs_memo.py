@@ -12,6 +12,7 @@ from agent.plan import Plan, Step
 from jobs.commands import Actor, Issue, Repository, StartJob
 from jobs.events import Allowed, Approved, Charged, Cloned, Finished, Planned, Received
 from jobs.job import Job, fold
+from jobs.journal import pack, unpack
 from jobs.memo import essence, memo, remembered
 from jobs.seal import Seal, SealBroken
 
@@ -94,3 +95,11 @@ def test_what_is_sealed_opens_and_nothing_else_does(data: bytes) -> None:
     for broken in (b"", sealed[:-1], sealed[1:], bytes([sealed[0] ^ 1]) + sealed[1:]):
         with pytest.raises(SealBroken):
             SEAL.open(broken)
+
+
+def test_a_conversation_is_sealed_and_begun_anew_where_the_key_changed() -> None:
+    said = [{"role": "user", "content": f"\x00 ü 🌍 {n}"} for n in range(3)]
+    entries = [pack(message, SEAL) for message in said]
+    assert unpack(entries, SEAL) == said
+    assert all(b"user" not in entry for entry in entries)
+    assert unpack(entries, Seal(key())) == []

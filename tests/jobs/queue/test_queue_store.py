@@ -209,7 +209,7 @@ async def test_a_stale_token_changes_nothing(store: Store) -> None:
         with pytest.raises(LeaseLost):
             await store.append(job_id, [Claimed(1, "w", stale)], token=stale)
         with pytest.raises(LeaseLost):
-            await store.journal_add(job_id, "work", {"role": "user", "content": "x"}, token=stale)
+            await store.journal_add(job_id, "work", b"x", token=stale)
     await store.append(job_id, [Claimed(1, "w", fence)], token=fence)
     assert [type(event) for _, event in await store.history(job_id)] == [Received, Claimed]
     assert await store.journal(job_id, "work") == []
@@ -280,10 +280,10 @@ async def test_everything_of_an_ended_job_expires(store: Store) -> None:
     assert job_id
     token = await fence_of(store, job_id)
     await store.append(job_id, [Noted(0, "note")], token=token)
-    await store.journal_add(job_id, "work", {"role": "user", "content": "x"}, token)
+    await store.journal_add(job_id, "work", b"x", token)
     await store.append(job_id, [finished()], token=token)
     await store.append(job_id, [Noted(0, "note")], token=token)
-    await store.journal_add(job_id, "work", {"role": "user", "content": "y"}, token)
+    await store.journal_add(job_id, "work", b"y", token)
     assert not await store.wanted(job_id)
     keys = [key async for key in store.redis.scan_iter(match=f"*{job_id}*")]
     assert len(keys) == 4
@@ -320,9 +320,7 @@ async def test_conversations_are_kept_apart_and_bounded(
     job_id = (await store.submit(start("k"), time.time())).job_id
     assert job_id
     token = await fence_of(store, job_id)
-    turns = [
-        {"role": "user", "content": [{"type": "text", "text": "\x00 ü 🌍" * n}]} for n in range(5)
-    ]
+    turns = [b"\0 \xff" * n for n in range(5)]
     for turn in turns:
         await store.journal_add(job_id, "plan", turn, token)
         await store.journal_add(job_id, "work", turn, token)
