@@ -3,8 +3,8 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,20 @@ class Bench:
     config: RepoConfig
 
 
+@contextmanager
+def clone_folder(parent: Path) -> Iterator[Path]:
+    """A folder for one clone, deleted on leaving, and again where a thread that was at work in it,
+    and cannot be cancelled, wrote on for a moment.
+    """
+    folder, loop = Path(tempfile.mkdtemp(dir=parent)), asyncio.get_running_loop()
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+        for seconds in (1, 10, 100):
+            loop.call_later(seconds, rmtree, folder, True)
+
+
 async def clone(record: Record, remote: Remote, folder: Path) -> Checkout:
     """The repository at the job's base, or at our last commit where one was pushed before."""
     job, began = record.job, time.monotonic()
@@ -83,7 +97,7 @@ async def clone(record: Record, remote: Remote, folder: Path) -> Checkout:
 async def _fetch(
     folder: Path, remote: Remote, branch: str | None, sha: str | None = None
 ) -> Checkout:
-    """In a thread, which cannot be cancelled: it is told to stop, and its folder deleted after."""
+    """In a thread, which cannot be cancelled: it is told to stop."""
     fetching = asyncio.get_running_loop().run_in_executor(
         None, partial(Checkout.fetch, folder, remote, branch, sha=sha)
     )
@@ -95,7 +109,6 @@ async def _fetch(
         def tidy(fetched: asyncio.Future[Checkout]) -> None:
             if not fetched.cancelled() and fetched.exception() is None:
                 fetched.result().close()
-            rmtree(folder, ignore_errors=True)
 
         fetching.add_done_callback(tidy)
         raise

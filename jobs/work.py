@@ -6,10 +6,8 @@ on from the job's record.
 """
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import structlog
 from arq.worker import RetryJob
@@ -22,7 +20,7 @@ from jobs.forge.errors import ForgeError, GitHubUnreachable, GitUnreachable
 from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
-from jobs.prepare import Bench, assignment_of, clone, held, sandbox_of
+from jobs.prepare import Bench, assignment_of, clone, clone_folder, held, sandbox_of
 from jobs.queue.errors import JournalFull, QueueError, TryLater
 from jobs.queue.lease import Lease
 from jobs.queue.worker import TRIES
@@ -129,9 +127,9 @@ async def _carry(record: Record, forge: Forge, report: Report) -> Finished | Non
     facts = await forge.facts()
     if facts.archived:
         return record.end("failed", "This repository is archived, so nothing can be pushed to it.")
-    with tempfile.TemporaryDirectory(dir=record.shop.folder) as folder:
+    with clone_folder(record.shop.folder) as folder:
         remote = Remote(facts.clone_url, forge.remote_token(), forge.token_refused)
-        with await clone(record, remote, Path(folder)) as checkout:
+        with await clone(record, remote, folder) as checkout:
             config = repoconfig.read(await asyncio.to_thread(checkout.read, repoconfig.PATH))
             sandbox, kept = await sandbox_of(record, checkout)
             async with held(sandbox, record.lease):
