@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from jobs.queue.errors import QueueError, StoreFull, StoreUnreachable
@@ -26,6 +26,7 @@ from jobs.queue.store import Delivery, Store
 from webhook import openapi, problems
 from webhook.api import Api
 from webhook.deliveries import reader
+from webhook.health import Probes
 from webhook.person import GitHub
 from webhook.phone import Phone
 from webhook.problems import Malformed, NotSignedIn, Problem, TooLarge, Unavailable
@@ -58,7 +59,8 @@ def app(door: FrontDoor, store: Store) -> Starlette:
     """The web application. Its lifespan closes the connections to GitHub, not the store."""
     github = GitHub(door.api_url, door.client_id, door.client_secret)
     api = Api(store, github, door.allow)
-    intake = Intake(door, store)
+    registry = CollectorRegistry()
+    intake = Intake(door, store, registry)
     document = openapi.document(api.operations())
 
     @asynccontextmanager
@@ -66,22 +68,12 @@ def app(door: FrontDoor, store: Store) -> Starlette:
         yield
         await github.close()
 
-    async def ready(_: Request) -> Response:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await store.ping()
-        except (StoreUnreachable, TimeoutError):
-            raise Unavailable("Redis does not answer, so nothing can be accepted now.") from None
-        return PlainTextResponse("ready\n")
-
     async def described(_: Request) -> Response:
         return JSONResponse(document)
 
     routes: list[Route | Mount] = [
         Route("/webhook", intake.receive, methods=["POST"]),
-        Route("/healthz", _alive),
-        Route("/readyz", ready),
-        Route("/metrics", intake.metrics),
+        *Probes(store, registry).routes(),
         Route("/openapi.json", described),
         *api.routes(),
     ]
@@ -106,19 +98,18 @@ def app(door: FrontDoor, store: Store) -> Starlette:
 class Intake:
     """Deliveries: stored before the answer, read after it."""
 
-    def __init__(self, door: FrontDoor, store: Store) -> None:
+    def __init__(self, door: FrontDoor, store: Store, registry: CollectorRegistry) -> None:
         self._secrets = door.webhook_secrets
         self._store = store
         self._read = reader(door.app_id, door.allow)
         self._readers = asyncio.Semaphore(_READERS)
         self._arriving = 0  # bytes
         self._unread = 0  # bytes
-        self._registry = CollectorRegistry()
         self._deliveries = Counter(
             "vibecoder_deliveries",
             "Webhook deliveries by what became of them",
             ["outcome"],
-            registry=self._registry,
+            registry=registry,
         )
 
     async def receive(self, request: Request) -> Response:
@@ -144,11 +135,6 @@ class Intake:
             self._deliveries.labels("duplicate").inc()
             return JSONResponse({"duplicate": True}, 202)
         return JSONResponse({}, 202, background=BackgroundTask(self._take, delivery))
-
-    async def metrics(self, _: Request) -> Response:
-        return Response(
-            generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
 
     async def _body(self, request: Request) -> bytes:
         too_large = TooLarge("A delivery may have at most 25 MB; GitHub sends nothing larger.")
@@ -214,10 +200,6 @@ def _named(request: Request) -> tuple[str, str]:
         if not _NAME.fullmatch(value):
             raise Malformed(f"The header {header} is missing or not in GitHub's form.")
     return event, guid
-
-
-async def _alive(_: Request) -> Response:
-    return PlainTextResponse("alive\n")
 
 
 async def _to_phone(request: Request) -> Response:

@@ -25,6 +25,7 @@ from arq.worker import Function, Worker
 from redis.exceptions import RedisError
 
 from jobs.queue.errors import LeaseLost, QueueError
+from jobs.queue.health import Trouble, beat_of
 from jobs.queue.store import Store
 
 __all__ = ["Lease", "LeaseLost", "LeasedWorker"]
@@ -291,11 +292,19 @@ class LeasedWorker(Worker):
     # Holding on
 
     async def _beat(self) -> None:
+        silent_since: float | None = None
+        trouble: Trouble | None = None
         while True:
+            began = time.time()
             try:
-                await self.pool.set(f"vc:worker:{self.name}", "1", px=self._lease_ms)
+                beat = beat_of(len(self.leases), trouble)
+                await self.pool.set(f"vc:worker:{self.name}", beat, px=self._lease_ms)
                 await self._renew(list(self.leases.values()))
+                if time.time() - (silent_since or began) > 0.5 * self.lease_seconds:
+                    trouble = Trouble(silent_since or began, time.time())
+                silent_since = None
             except (RedisError, QueueError) as error:
+                silent_since = silent_since or began
                 log.warning("leases_not_renewed", held=len(self.leases), error=str(error))
             await asyncio.sleep(0.3 * self.lease_seconds)
 

@@ -167,6 +167,7 @@ async def test_a_store_that_is_away_is_said(door: FrontDoor) -> None:
         assert answer.headers["retry-after"] == "60"
         assert (await front.http.get("/readyz")).status_code == 503
         assert (await front.http.get("/healthz")).status_code == 200
+        assert "vibecoder_redis_up 0.0" in (await front.http.get("/metrics")).text
     await away.close()
 
 
@@ -195,7 +196,7 @@ async def test_metrics_count_outcomes(front: Front) -> None:
 
 
 async def test_ready_alive_and_lost(front: Front) -> None:
-    assert (await front.http.get("/readyz")).text == "ready\n"
+    assert (await front.http.get("/readyz")).json()["ready"] is True
     assert (await front.http.get("/healthz")).text == "alive\n"
     for method, path, status in [("GET", "/nowhere", 404), ("GET", "/webhook", 405)]:
         answer = await front.http.request(method, path)
