@@ -1,9 +1,9 @@
-"""A verb of ours as a process of its own, used once it is ready and ended on leaving."""
+"""A program as a process of its own, used once it is ready and ended on leaving."""
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -18,24 +18,35 @@ class NotStarted(Exception):
     """The process ended or was not ready in time; the message holds its last words."""
 
 
-@asynccontextmanager
-async def running(
+def running(
     verb: str,
     environment: Mapping[str, str],
     folder: Path,
     ready: Callable[[], Awaitable[object]],
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """`vibecoder VERB` with these settings and no others; its log is `folder`/VERB.log.
 
     Raises NotStarted.
     """
-    log = folder / f"{verb}.log"
+    return program(verb, [sys.executable, "-m", "vibecoder", verb], environment, folder, ready)
+
+
+@asynccontextmanager
+async def program(
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    ready: Callable[[], Awaitable[object]],
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Any command, with this environment and no more than it takes; its log is `folder`/NAME.log.
+
+    Raises NotStarted.
+    """
+    log = folder / f"{name}.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "vibecoder",
-            verb,
+            *command,
             cwd=folder,  # where no .env lies
             env={**inherited(), **environment},
             stdout=out,
@@ -48,10 +59,10 @@ async def running(
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise NotStarted(
-                f"vibecoder {verb} was not ready in {START_SECONDS:.0f} s. {last_words(log)}"
+                f"{name} was not ready in {START_SECONDS:.0f} s. {last_words(log)}"
             ) from None
         if process.returncode is not None:
-            raise NotStarted(f"vibecoder {verb} did not start. {last_words(log)}")
+            raise NotStarted(f"{name} did not start. {last_words(log)}")
         yield process
     finally:
         if process.returncode is None:

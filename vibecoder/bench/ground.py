@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from pathlib import Path
 from jobs.events import JobEvent
 from jobs.queue.store import Store, connect
 from vibecoder import tasks
+from vibecoder.local import redis
 from vibecoder.local.github import issues
 from vibecoder.local.github.bare import Files
 from vibecoder.local.github.records import Actor, Issue, Repository, stamp
 from vibecoder.local.github.world import World
 from vibecoder.local.serve import free_port
 from vibecoder.local.stand_ins import StandIns, stand_ins
-from vibecoder.process import answers, running
+from vibecoder.process import answers, program, running
 
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 60.0
@@ -26,7 +28,14 @@ PERSON = "maya"  # who may write to every repository of the local GitHub
 
 
 class BenchError(Exception):
-    """A measure could not be taken; the message says why."""
+    """A measure could not be taken; the message says why.
+
+    └── Unavailable   this machine has not what the measure needs
+    """
+
+
+class Unavailable(BenchError):
+    """This machine has not what the measure needs; the others are taken without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +66,10 @@ class Process:
             sizes[name] = int(size.split()[0]) * 1024 / 1e6
         return sizes["Rss"], sizes["Pss"]
 
-    async def quiet(self) -> None:
-        """Returns once it has been idle for a second."""
+    async def quiet(self, most: float = 0.01) -> None:
+        """Returns once it used no more than `most` seconds of CPU within one second."""
         before = -1.0
-        while (now := self.cpu()) > before + 0.01:
+        while (now := self.cpu()) > before + most:
             before = now
             await asyncio.sleep(1)
 
@@ -97,14 +106,14 @@ class House:
             return [event async for _, event in self.store.follow(job_id)]
 
     @asynccontextmanager
-    async def web(self) -> AsyncIterator[tuple[Process, str]]:
-        """`vibecoder web`, ready, and its address; the local GitHub sends its webhooks there."""
+    async def web(self) -> AsyncIterator[tuple[Process, int]]:
+        """`vibecoder web`, ready, and its port; the local GitHub sends its webhooks there."""
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         settings = {"PORT": str(port), "PUBLIC_URL": url}
         async with running("web", self._settings(settings), self.folder, answers(url)) as process:
             self.world.hook_url = f"{url}/webhook"
-            yield Process(process.pid), url
+            yield Process(process.pid), port
 
     @asynccontextmanager
     async def worker(self, **overrides: str) -> AsyncIterator[Process]:
@@ -112,6 +121,36 @@ class House:
         settings = self._settings(overrides)
         async with running("worker", settings, self.folder, self.store.workers) as process:
             yield Process(process.pid)
+
+    @asynccontextmanager
+    async def crowded_worker(self, jobs: int, lags: Path) -> AsyncIterator[Process]:
+        """A worker that takes so many jobs at a time (crowd.py), ready."""
+        command = [sys.executable, "-m", "vibecoder.bench.crowd", str(jobs), str(lags)]
+        settings = self._settings({})
+        async with program("crowd", command, settings, self.folder, self.store.workers) as process:
+            yield Process(process.pid)
+
+    async def redis_process(self) -> Process:
+        server = await self.store.redis.info("server")
+        return Process(int(server["process_id"]))
+
+    async def redis_cpu(self) -> float:
+        """Seconds that Redis spent so far, in millionths, where /proc counts hundredths."""
+        used = await self.store.redis.info("cpu")
+        return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+
+    async def redis_commands(self) -> int:
+        """Commands that Redis ran so far, this one not included."""
+        stats = await self.store.redis.info("stats")
+        return int(stats["total_commands_processed"])
+
+    async def all_read(self) -> None:
+        """Until the web process has read and settled what it answered."""
+
+        async def none_left() -> bool:
+            return not await self.store.unparsed(0, limit=1)
+
+        await until(none_left, "the web process to read what it took")
 
     def _settings(self, more: Mapping[str, str]) -> dict[str, str]:
         state = {"VIBECODER_STATE_DIR": str(self.folder / "service")}
@@ -140,11 +179,25 @@ def release(ground: Ground) -> tuple[Files, str]:
         return sources.old, "the sample"
 
 
-async def until(condition: Callable[[], Awaitable[object]], what: str) -> None:
-    """Returns once the condition holds, asked every 10 ms. Raises BenchError after a minute."""
+@asynccontextmanager
+async def empty_store(ground: Ground, name: str) -> AsyncIterator[Store]:
+    """A store of its own, without anything that uses it."""
+    server = redis.start(ground.folder / name, die_with_parent=True)
+    store = Store(connect(server.url))
     try:
-        async with asyncio.timeout(START_SECONDS):
+        yield store
+    finally:
+        await store.close()
+        server.stop()
+
+
+async def until(
+    condition: Callable[[], Awaitable[object]], what: str, seconds: float = START_SECONDS
+) -> None:
+    """Returns once the condition holds, asked every 10 ms. Raises BenchError after `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
             while not await condition():  # noqa: ASYNC110  # what is waited for is elsewhere
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        raise BenchError(f"Waited {START_SECONDS:.0f} s for {what} in vain.") from None
+        raise BenchError(f"Waited {seconds:.0f} s for {what} in vain.") from None

@@ -20,8 +20,19 @@ from rich.table import Table
 
 from agent.errors import SandboxRefused
 from vibecoder import tasks
-from vibecoder.bench import checkout, demo, memory, start, step, webhook
-from vibecoder.bench.ground import BenchError, Ground
+from vibecoder.bench import (
+    checkout,
+    demo,
+    fsync,
+    idle,
+    memory,
+    rival,
+    start,
+    step,
+    waiting,
+    webhook,
+)
+from vibecoder.bench.ground import BenchError, Ground, Unavailable
 from vibecoder.bench.rows import Row
 from vibecoder.process import NotStarted
 from vibecoder.settings import Settings
@@ -30,10 +41,14 @@ WIDTH = 140  # where no terminal says
 ERRORS = (BenchError, NotStarted, SandboxRefused, tasks.TaskError)
 MEASURES: dict[str, ModuleType] = {
     "webhook": webhook,
+    "probot": rival,
+    "fsync": fsync,
     "start": start,
+    "idle": idle,
     "checkout": checkout,
     "step": step,
     "memory": memory,
+    "waiting": waiting,
     "demo": demo,
 }
 
@@ -56,8 +71,14 @@ async def run(settings: Settings, *, only: str | None, as_json: bool) -> None:
         for name, module in MEASURES.items():
             if only in (None, name):
                 measure: Callable[[Ground], Awaitable[list[Row]]] = module.measure
-                with screen.status(name):
-                    measured[name] = await measure(Ground(Path(folder), cache))
+                try:
+                    with screen.status(name):
+                        measured[name] = await measure(Ground(Path(folder), cache))
+                except Unavailable as lack:
+                    if only is not None:
+                        raise
+                    screen.print(f"{name} was left out. {lack}")
+                    continue
                 screen.print(table(module, measured[name]))
     about["load after"] = load()
     screen.print(f"{time.monotonic() - began:.0f} s in all, load after {about['load after']}")

@@ -36,6 +36,7 @@ async def worker(
     settings: Settings,
     store: Store,
     *,
+    concurrency: int = 10,
     model_pauses: Sequence[float] = PAUSES,
     lease_seconds: float = LEASE_SECONDS,
     sweep_seconds: float = SWEEP_SECONDS,
@@ -44,10 +45,10 @@ async def worker(
 ) -> AsyncIterator[LeasedWorker]:
     """A worker, not yet running: `await worker.async_run()`.
 
-    `model_pauses`: seconds before each further try while the model does not answer.
-    `lease_seconds`: how long a killed worker keeps its jobs. `sweep_seconds`, `missed_seconds`,
-    `sandboxes_seconds`: between two looks for what was left lying here, for deliveries that
-    failed, and for sandboxes that nobody needs.
+    `concurrency`: jobs at a time. `model_pauses`: seconds before each further try while the model
+    does not answer. `lease_seconds`: how long a killed worker keeps its jobs. `sweep_seconds`,
+    `missed_seconds`, `sandboxes_seconds`: between two looks for what was left lying here, for
+    deliveries that failed, and for sandboxes that nobody needs.
 
     Raises SettingsError where a setting is missing, SandboxRefused where the sandbox chosen cannot
     be had here, ModelUnknown where no price is known for the model.
@@ -92,6 +93,7 @@ async def worker(
                     Round("plans", PLANS_SECONDS, partial(expire_plans, store, time.time)),
                 ),
             ),
+            concurrency=concurrency,
             lease_seconds=lease_seconds,
             sweep_seconds=sweep_seconds,
         )

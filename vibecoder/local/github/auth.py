@@ -13,9 +13,12 @@ import secrets
 import string
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from vibecoder.local.github.problems import Forbidden, NotFound, Unauthorized
 from vibecoder.local.github.records import (
@@ -173,6 +176,15 @@ def _keep(world: World, token: Token) -> Token:
     return token
 
 
+@lru_cache(maxsize=64)
+def _key(pem: str) -> RSAPrivateKey:
+    """Read once: reading checks the primes, which takes 20 ms, and PyJWT reads a text twice."""
+    key = load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, RSAPrivateKey):
+        raise TypeError("An App signs with an RSA key.")
+    return key
+
+
 def mint_installation_token(
     world: World,
     installation: Installation,
@@ -195,7 +207,7 @@ def mint_installation_token(
             "jti": secrets.token_hex(8),
             "installation": installation.id,
         }
-        signed = jwt.encode(claims, installation.app.private_key, algorithm="RS256")
+        signed = jwt.encode(claims, _key(installation.app.private_key), algorithm="RS256")
         text = f"ghs_{installation.app.id}_{signed}"
     else:
         text = _random("ghs_")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -72,7 +73,7 @@ class _Api:
         except NoScript as error:
             raise invalid(str(error)) from error
         if turn.delay:
-            await asyncio.sleep(turn.delay)
+            await _pause(http, turn.delay)
         if turn.status != 200:
             return _interrupted(turn)
         message = self._message(request, model, turn)
@@ -167,6 +168,14 @@ class _Api:
                 "inference_geo": "global",
             },
         }
+
+
+async def _pause(http: HttpRequest, seconds: float) -> None:
+    """So many seconds, or until the client hung up, lest an answer outlive whoever asked."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await http.receive())["type"] != "http.disconnect":
+                pass
 
 
 async def _body(http: HttpRequest) -> dict[str, Any]:
