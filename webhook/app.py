@@ -23,10 +23,9 @@ from starlette.routing import Mount, Route
 
 from jobs.queue.errors import QueueError, StoreFull, StoreUnreachable
 from jobs.queue.store import Delivery, Store
-from webhook import openapi, problems
+from webhook import health, openapi, problems
 from webhook.api import Api
 from webhook.deliveries import reader
-from webhook.health import Probes
 from webhook.person import GitHub
 from webhook.phone import Phone
 from webhook.problems import Malformed, NotSignedIn, Problem, TooLarge, Unavailable
@@ -73,7 +72,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
 
     routes: list[Route | Mount] = [
         Route("/webhook", intake.receive, methods=["POST"]),
-        *Probes(store, registry).routes(),
+        *health.routes(store, registry),
         Route("/openapi.json", described),
         *api.routes(),
     ]

@@ -1,5 +1,6 @@
 """How the store and the workers are, for whoever watches them."""
 
+import json
 import time
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,6 +13,19 @@ from jobs.queue.store import FULL, Store
 ALERT = 0.7  # of Redis's memory
 UNREAD_SECONDS = 60.0  # a worker reads what the front door left within about ten
 UNSETTLED_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A time in which a worker could not reach Redis, in seconds since the epoch."""
+
+    began: float
+    ended: float
+
+    def note(self) -> str:
+        until = time.strftime("%H:%M:%S", time.gmtime(self.ended))
+        seconds = self.ended - self.began
+        return f"A worker was cut off from Redis for {seconds:.0f} s until {until} UTC."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +42,7 @@ class Health:
     noeviction: bool
     looked: bool  # False: an empty store, and no worker looked on GitHub yet for what was lost
     usd_today: Decimal  # of this day in UTC
+    troubles: tuple[Trouble, ...]  # each living worker's last, of the last hour
 
     def notes(self) -> list[str]:
         """What an operator should look at, a sentence each; empty when all is well."""
@@ -57,7 +72,8 @@ class Health:
             (self.memory is None, "Redis has no maxmemory: nothing is refused before it is full."),
             (not self.noeviction, "Redis evicts keys: set maxmemory-policy noeviction."),
         ]
-        return [sentence for holds, sentence in found if holds]
+        notes = [sentence for holds, sentence in found if holds]
+        return [*notes, *(trouble.note() for trouble in self.troubles)]
 
 
 async def check_writing(store: Store) -> None:
@@ -71,6 +87,7 @@ async def look(store: Store, now: float | None = None) -> Health:
     at = time.time() if now is None else now
     workers = await store.workers()
     with told():
+        beats = await store.redis.mget([f"vc:worker:{name}" for name in workers]) if workers else []
         memory: dict[str, Any] = await store.redis.info("memory")
         async with store.redis.pipeline(transaction=False) as pipe:
             pipe.zrange("arq:queue", 0, -1)
@@ -82,6 +99,7 @@ async def look(store: Store, now: float | None = None) -> Health:
             entries, active, waiting, commands, deliveries, looked = await pipe.execute()
     jobs = sum(entry.startswith(b"j") for entry in entries)
     most = int(memory["maxmemory"])
+    troubles = [trouble for raw in beats if raw and (trouble := _trouble(raw)) is not None]
     return Health(
         workers=len(workers),
         entries={"command": len(entries) - jobs, "job": jobs},
@@ -93,7 +111,18 @@ async def look(store: Store, now: float | None = None) -> Health:
         noeviction=memory["maxmemory_policy"] == "noeviction",
         looked=bool(looked),
         usd_today=await Spending(store.redis).on(at),
+        troubles=tuple(it for it in troubles if it.ended > at - 3_600),
     )
+
+
+def beat_of(trouble: Trouble | None) -> str:
+    """What a living worker writes under its name."""
+    return json.dumps({"trouble": [trouble.began, trouble.ended] if trouble else None})
+
+
+def _trouble(raw: bytes) -> Trouble | None:
+    beat = json.loads(raw)  # before 0.2 it was "1"
+    return Trouble(*beat["trouble"]) if isinstance(beat, dict) and beat.get("trouble") else None
 
 
 def _age(oldest: list[tuple[bytes, float]], at: float) -> float:

@@ -200,7 +200,7 @@ async def _at_rest(ground: Ground, seconds: float) -> None:
 
     async def quiet() -> bool:
         nonlocal since
-        if [fault for fault in await left_over(ground) if "clone" not in fault.words]:
+        if await left_over(ground):
             since = None
             return False
         since = since or time.monotonic()
