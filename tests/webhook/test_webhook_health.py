@@ -69,17 +69,3 @@ async def test_a_full_redis_is_not_ready_and_a_nearly_full_one_says_so(front: Fr
         assert "no room left" in answer.json()["notes"][0]
     finally:
         await redis.config_set("maxmemory", 0)
-
-
-async def test_a_worker_that_was_cut_off_is_named(front: Front) -> None:
-    now = time.time()
-    for name, until in [("lately", now - 30), ("long-ago", now - 10_000)]:
-        beat = beat_of(2, Trouble(until - 12, until))
-        await front.store.redis.set(f"vc:worker:{name}", beat)
-    await front.store.redis.set("vc:worker:older-version", "1")
-    answer = (await front.http.get("/readyz")).json()
-    assert answer["workers"] == 3
-    (note,) = [note for note in answer["notes"] if "cut off" in note]
-    assert re.fullmatch(
-        r"Worker lately was cut off from Redis for 12 s, until [\d:]{8} UTC\.", note
-    )

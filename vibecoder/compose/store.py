@@ -14,8 +14,10 @@ def redis_url(settings: Settings) -> str:
     """The store's address; starts the embedded server, or attaches to it, where none is set."""
     if settings.redis_url is not None:
         url = settings.redis_url.get_secret_value()
-        if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise SettingsError("REDIS_URL must begin with redis://, rediss:// or unix://.")
+        try:
+            connect(url)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
         return url
     from vibecoder.local import redis
 
