@@ -24,9 +24,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from jobs.queue.errors import StoreFull, StoreUnreachable
 
+_TAKES_NOTHING = ("MISCONF", "NOREPLICAS")  # its disk is full, or too few replicas listen
 
-class _Cancellable(AbstractConnection):
-    """A connection in which a cancellation is never lost.
+
+class _TakesNothing(RedisConnectionError):
+    """It answers, and refuses to write."""
+
+
+class _Steady(AbstractConnection):
+    """A connection in which no cancellation is lost, and that is left where nothing is written.
 
     redis-py sends through `asyncio.wait_for`, which on Python 3.11 swallows a cancellation that
     comes as the sending ends (python/cpython#86296): a Stop, or a worker's shutdown, went unheard.
@@ -42,16 +48,26 @@ class _Cancellable(AbstractConnection):
             await self.disconnect(nowait=True)  # its answer would be taken for the next one's
             raise asyncio.CancelledError
 
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Like a server that is away is one that takes no writes: the command is tried again."""
+        try:
+            return await super().read_response(*args, **options)
+        except ResponseError as error:
+            if not isinstance(error, ReadOnlyError) and not str(error).startswith(_TAKES_NOTHING):
+                raise
+            await self.disconnect()  # the primary may be another one by now
+            raise _TakesNothing(str(error)) from error
 
-class _Unix(_Cancellable, UnixDomainSocketConnection):
+
+class _Unix(_Steady, UnixDomainSocketConnection):
     pass
 
 
-class _Tcp(_Cancellable, Connection):
+class _Tcp(_Steady, Connection):
     pass
 
 
-class _Tls(_Cancellable, SSLConnection):
+class _Tls(_Steady, SSLConnection):
     pass
 
 
@@ -101,14 +117,6 @@ class _BySentinel(Connection):
     async def _connect(self) -> None:
         self.host, self.port = await self._sentinels.primary()
         await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's
-
-    async def read_response(self, *args: Any, **options: Any) -> Any:
-        try:
-            return await super().read_response(*args, **options)
-        except ReadOnlyError as error:
-            await self.disconnect()
-            # Which is tried again, over a new connection.
-            raise RedisConnectionError("The primary that we knew is a replica now.") from error
 
 
 class _TcpBySentinel(_BySentinel, _Tcp):
@@ -203,9 +211,6 @@ def to_json(data: dict[str, Any]) -> bytes:
     return json.dumps(data, default=repr).encode()
 
 
-_TAKES_NOTHING = ("MISCONF", "NOREPLICAS")  # its disk is full, or too few replicas listen
-
-
 @contextmanager
 def told() -> Iterator[None]:
     """Redis's errors in our words."""
@@ -215,9 +220,7 @@ def told() -> Iterator[None]:
         raise StoreFull(
             "There is no room left to keep this; the operator must give Redis more memory."
         ) from error
-    except ResponseError as error:
-        if not isinstance(error, ReadOnlyError) and not str(error).startswith(_TAKES_NOTHING):
-            raise
+    except _TakesNothing as error:
         raise StoreUnreachable(
             "The job store (Redis) takes nothing in; the operator finds the reason in its log."
         ) from error

