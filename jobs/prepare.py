@@ -23,8 +23,7 @@ from jobs.forge.git import Checkout, Head, Remote
 from jobs.forge.github import Forge
 from jobs.forge.remote import remote_head
 from jobs.job import Job
-from jobs.queue.errors import TryLater
-from jobs.queue.lease import Lease
+from jobs.queue.errors import QueueError, TryLater
 from jobs.record import Record
 from jobs.repoconfig import RepoConfig
 
@@ -175,7 +174,7 @@ async def sandbox_of(record: Record, checkout: Checkout) -> tuple[Sandbox, bool]
 
 
 @asynccontextmanager
-async def held(sandbox: Sandbox, lease: Lease) -> AsyncIterator[None]:
+async def held(sandbox: Sandbox, record: Record) -> AsyncIterator[None]:
     """Renews the sandbox's time to live while we work in it, and kills it after.
 
     Only a hand-over, a pause, and the first fault of its own, which a second look may not find
@@ -190,12 +189,12 @@ async def held(sandbox: Sandbox, lease: Lease) -> AsyncIterator[None]:
             except AgentError as error:
                 log.warning("sandbox not renewed", reason=str(error))  # the next use will tell
 
-    renewal = asyncio.create_task(renew())
+    lease, renewal = record.lease, asyncio.create_task(renew())
     handed_over = False
     try:
         yield
     except (RetryJob, TryLater, GitUnreachable, GitHubUnreachable, asyncio.CancelledError):
-        handed_over = not lease.cancelled
+        handed_over = not lease.cancelled and await _wanted(record)
         raise
     except SandboxError as error:
         handed_over = lease.attempt == 1 and not isinstance(error, SandboxRefused)
@@ -204,6 +203,14 @@ async def held(sandbox: Sandbox, lease: Lease) -> AsyncIterator[None]:
         renewal.cancel()
         if not handed_over:
             await asyncio.shield(_end(sandbox))
+
+
+async def _wanted(record: Record) -> bool:
+    """Whether the job goes on; it may have been ended over this worker's head."""
+    try:
+        return await record.shop.store.wanted(record.job.id)
+    except QueueError:
+        return True  # the next owner, or the sweep, will know
 
 
 async def _end(sandbox: Sandbox) -> None:

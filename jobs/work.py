@@ -16,7 +16,7 @@ from agent.errors import AgentError, LimitReached, SandboxError, SandboxRefused
 from agent.loop import Assignment, Nothing
 from jobs import repoconfig
 from jobs.events import Claimed, Finished, Noted
-from jobs.forge.errors import ForgeError, GitHubUnreachable, GitUnreachable
+from jobs.forge.errors import ForgeError, GitHubUnreachable, GitUnreachable, NotGranted
 from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
@@ -50,7 +50,9 @@ async def work(shop: Workshop, lease: Lease) -> None:
         if not await show_last(await record.report(), record.job) and waits:
             raise TryLater("GitHub is away, and the job's last word is unsaid.", 300)
         return
-    structlog.contextvars.bind_contextvars(job=lease.id)
+    structlog.contextvars.bind_contextvars(
+        job=lease.id, installation=record.job.repository.installation_id
+    )
     log.info("job begins", attempt=lease.attempt, repository=record.job.repository.name)
     await record.add(Claimed(record.now, lease.worker, lease.token))
     end: Finished | None
@@ -85,6 +87,10 @@ async def work(shop: Workshop, lease: Lease) -> None:
         raise TryLater(str(error), AWAY_SECONDS) from error
     except QueueError:
         raise  # nothing can be recorded now, so nothing ends: it is tried again from the record
+    except NotGranted as error:
+        # Withdrawn meanwhile: the last word is said with what is left.
+        report = await record.report()
+        end = record.end("failed", str(error))
     except (AgentError, ForgeError, RepoConfigError) as error:
         end = record.end("failed", str(error))
     except Exception as error:
@@ -132,7 +138,7 @@ async def _carry(record: Record, forge: Forge, report: Report) -> Finished | Non
         with await clone(record, remote, folder) as checkout:
             config = repoconfig.read(await asyncio.to_thread(checkout.read, repoconfig.PATH))
             sandbox, kept = await sandbox_of(record, checkout)
-            async with held(sandbox, record.lease):
+            async with held(sandbox, record):
                 bench = Bench(record, forge, remote, checkout, sandbox, config)
                 assignment = await assignment_of(record, forge, checkout)
                 return await _plan_and_execute(bench, assignment, report, kept)

@@ -57,8 +57,6 @@ PERMISSIONS = {
     "checks": "write",
     "metadata": "read",
 }
-# What it takes to say why nothing more can be done.
-VOICE = {"issues": "write", "metadata": "read"}
 ALL = 0  # in place of a repository's id
 PAGES = 50  # of a hundred comments each, the most that are searched for ours
 
@@ -71,7 +69,7 @@ class GitHub:
     def __init__(self, settings: AppSettings) -> None:
         self.settings = settings
         self.tokens = Tokens(partial(self._mint, PERMISSIONS))
-        self._voices = Tokens(partial(self._mint, VOICE))
+        self._voices = Tokens(self._mint_granted)
         self._lists = Tokens(partial(self._mint, {"metadata": "read"}))
         self.connections = Connections(settings)
         self._app = self.connections.app()
@@ -117,7 +115,7 @@ class GitHub:
         return await self._reach(self.tokens, installation_id, repository_id, name)
 
     async def voice(self, installation_id: int, repository_id: int, name: str) -> "Forge":
-        """The same with a token that may only comment, for where `repository` raises NotGranted."""
+        """The same with what is granted, for where `repository` raises NotGranted: to say so."""
         return await self._reach(self._voices, installation_id, repository_id, name)
 
     async def _reach(
@@ -195,6 +193,16 @@ class GitHub:
                 f"settings under Repository access. (GitHub: {refused.faults[0]})"
             ) from None
         return Token(minted.token, minted.expires_at.timestamp())
+
+    async def _mint_granted(self, installation_id: int, repository_id: int) -> Token:
+        path, what = f"/app/installations/{installation_id}", "look the installation up"
+        found = await self._ask(self._app, answers.Installation, "GET", path, what=what)
+        granted = {
+            name: level
+            for name, level in PERMISSIONS.items()
+            if found.permissions.get(name) in {level, "write", "admin"}
+        }
+        return await self._mint(granted, installation_id, repository_id)
 
     async def _ask(self, client: Client, model: type[T], method: str, path: str, **more: Any) -> T:
         return read(model, await patiently(lambda: send(client, method, path, **more)))
