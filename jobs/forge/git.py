@@ -202,7 +202,11 @@ class Checkout:
         """
         sent = {path: e for path, e in self._entries.items() if path not in self._withheld}
         when = self._commit(self.head_sha).commit_time
-        tarball.write(out, self._store, sent, when=when, max_bytes=max_bytes, name=self._name)
+        try:
+            tarball.write(out, self._store, sent, when=when, max_bytes=max_bytes, name=self._name)
+        finally:
+            # It opens again by itself. Else up to 96 MB of unpacked objects stay for a whole job.
+            self._store.close()
 
     def changed_rules(self, manifest: bytes) -> tuple[bytes, ...]:
         """The .gitignore files that the sandbox changed: `compare` wants their content."""

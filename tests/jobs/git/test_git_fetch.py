@@ -1,10 +1,12 @@
 """What a fetch brings, and how each way of failing is told."""
 
 import logging
+import random
 import socket
 import ssl
 import threading
 import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -157,6 +159,23 @@ def test_a_repository_that_is_too_large_is_told(server: Server, tmp_path: Path) 
         pytest.raises(RepositoryTooLarge, match="its files have more"),
     ):
         found.tar(BytesIO(), max_bytes=100_000)
+
+
+def test_writing_the_tar_keeps_no_content_in_memory(server: Server, tmp_path: Path) -> None:
+    """Many jobs wait in one process, each for most of its life after this."""
+    common = random.Random(1).randbytes(200_000)  # so that git sends deltas
+    files = {f"f{n}".encode(): (FILE, common + b"%d" % n) for n in range(20)}
+    seed(server.create(), files)
+    with Checkout.fetch(tmp_path / "job", server.remote(), None) as found:
+        tracemalloc.start()
+        try:
+            with (tmp_path / "tar").open("wb") as out:
+                found.tar(out)
+            kept, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < len(common) < most
+        assert found.read("f7") == common + b"7"
 
 
 def test_passing_faults_are_outlasted(server: Server, bare: Path, tmp_path: Path) -> None:
