@@ -3,12 +3,14 @@
 AgentError
 ├── SandboxError            the sandbox could not be made, reached or used
 │   ├── SandboxGone         it no longer exists; the work can go on in a new one
-│   └── SandboxRefused      it refused us: key, quota, or no isolation on this machine
+│   ├── SandboxBusy         its provider has no room for another one now
+│   └── SandboxRefused      it refused us: key, request, or no isolation on this machine
 ├── ModelError              the model's API could not be used
 │   ├── ModelUnreachable    network, overload or rate limit outlasted our patience
 │   ├── ModelRefused        key, request or content was refused
 │   └── ModelUnknown        no price is known, so no money limit could be kept
 └── LimitReached            a ceiling was reached: time, turns or money
+    └── ContextFull         the conversation outgrew what the model can read at once
 """
 
 
@@ -24,8 +26,12 @@ class SandboxGone(SandboxError):
     """The sandbox no longer exists; the work can go on in a new one."""
 
 
+class SandboxBusy(SandboxError):
+    """The sandbox's provider has no room for another one now; later it may."""
+
+
 class SandboxRefused(SandboxError):
-    """The sandbox's provider refused: a wrong key, a quota, or no isolation on this machine."""
+    """The sandbox's provider refused: a wrong key, a request, or no isolation on this machine."""
 
 
 class ModelError(AgentError):
@@ -46,3 +52,7 @@ class ModelUnknown(ModelError):
 
 class LimitReached(AgentError):
     """A ceiling was reached: time, turns or money. What was committed stays."""
+
+
+class ContextFull(LimitReached):
+    """The conversation outgrew what the model can read at once; a new one can go on from here."""

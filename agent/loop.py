@@ -22,16 +22,17 @@ from agent.model import Model
 from agent.plan import Plan, Question, Step
 from agent.progress import Keep, Message, Said, StepStarted, Used, Watch
 from agent.sandbox import Sandbox
-from agent.tools import Input, ToolFailed, clean, parse_call
+from agent.tools import Input, ToolFailed, clean, ends, parse_call
 from agent.workbench import Workbench
 
 __all__ = [
     "Assignment", "IssueText", "Limits", "NotSaved", "Nothing", "Report", "Save", "Saved",
-    "plan", "work",
+    "handover", "plan", "work",
 ]  # fmt: skip
 
 LOST = "The worker was lost before this was answered: it may or may not have run. Check first."
 MOST_GUIDANCE = 40_000  # characters
+MOST_HANDED_OVER = 60  # calls
 AGAIN = "You have done exactly this several times now, with the same outcome. Do something else."
 SAME_TURNS_NOTICE, SAME_TURNS_END = 3, 6
 # What tools leave behind in a tree that they only looked at.
@@ -238,6 +239,45 @@ async def work(
     return ended
 
 
+def handover(history: Sequence[Message], commits: Sequence[str]) -> str:
+    """What a new conversation is told of the one before, which outgrew the model's memory.
+
+    `commits`: a line for each one made so far.
+    """
+    calls: list[tuple[str, str, str]] = []  # id, name, gist
+    failed, words = set(), ""
+    for message in history:
+        for block in message["content"]:
+            if block["type"] == "tool_use":
+                calls.append((block["id"], block["name"], _gist(block)))
+            elif block["type"] == "text" and message["role"] == "assistant":
+                words = block["text"]
+            elif block["type"] == "tool_result" and block.get("is_error"):
+                failed.add(block["tool_use_id"])
+    saved = [at for at, it in enumerate(calls) if it[1] == "finish_step" and it[0] not in failed]
+    since = calls[saved[-1] + 1 if saved else 0 :]
+    lines = [f"{name} {gist}{' (failed)' * (id in failed)}" for id, name, gist in since]
+    left_out = [f"… {len(lines) - MOST_HANDED_OVER} calls before these …"]
+    return _prompt(
+        "handover.md",
+        commits="".join(f"\n- {line}" for line in commits) or "nothing",
+        calls="\n".join(left_out * (len(lines) > MOST_HANDED_OVER) + lines[-MOST_HANDED_OVER:])
+        or "nothing",
+        words=ends(words, 4_000) or "none",
+    )
+
+
+def _gist(call: Mapping[str, Any]) -> str:
+    try:
+        return _in_one_line(parse_call(tools.WORKING, call).about)
+    except ToolFailed:
+        return "(not a valid call)"
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(clean(text).split())[:200]
+
+
 End = TypeVar("End")
 # What a tool of the loop does: a text for the model and, if that ends the conversation, its result.
 Finisher = Callable[[Any], Awaitable[tuple[str, End | None]]]
@@ -352,7 +392,7 @@ class Desk(Generic[End]):
                 text, self.end = await finisher(parsed)
         except ToolFailed as failure:
             text, failed = str(failure), True
-        about = " ".join(clean(parsed.about).split())[:200]
+        about = _in_one_line(parsed.about)
         await self.watch(Used(parsed.name, about, failed))
         return _result(call, text, is_error=failed)
 

@@ -7,6 +7,7 @@ retries are off: they cannot see a stream that breaks, nor what a second try may
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +20,20 @@ import httpx2
 from anthropic import AsyncAnthropic
 from anthropic.types import Usage
 
-from agent.errors import LimitReached, ModelRefused, ModelUnreachable
+from agent.errors import ContextFull, LimitReached, ModelRefused, ModelUnreachable
 from agent.prices import Price, Tokens, price
-from agent.progress import Message, Spent, Watch
+from agent.progress import Message, Spent, Waiting, Watch
 
 API = "https://api.anthropic.com"
 MAX_TOKENS = 64_000  # less ended many runs in the middle of a file, more was never used
 MORE_TOKENS = 128_000  # for the one repetition after an answer that did not fit
 LEAST_TOKENS = 2_000  # an answer that has to be shorter is not worth its prompt
-PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)  # seconds before each further try, at most
-PATIENCE = 600.0  # seconds over all tries of one turn
+# Seconds before each further try, at most. An overload passes within minutes or lasts for hours.
+PAUSES = (1.0, 2.0, 5.0, 15.0, 30.0, *[60.0] * 14)
+PATIENCE = 900.0  # seconds over all tries of one turn
+CALM = 5.0  # seconds that a hitch may last before a person is told of it
+FULL = "The conversation no longer fits into the model's memory. Ask for less at once."
+TOO_LONG = re.compile("prompt is too long|exceed context limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +103,12 @@ class Model:
 
         `size` is a guess, from above, of the prompt's tokens. Every try is paid from `purse` and
         reported to `watch`. Raises LimitReached before a request that `purse` might not cover,
-        ModelUnreachable, ModelRefused, ModelUnknown.
+        ContextFull, ModelUnreachable, ModelRefused, ModelUnknown.
         """
         tariff = self.check()
-        give_up = time.monotonic() + PATIENCE
-        wanted, problem = MAX_TOKENS, "nothing was tried"
-        for pause in (*self._pauses, None):
+        began, pauses = time.monotonic(), iter(self._pauses)
+        wanted, failed, told = MAX_TOKENS, False, False
+        while True:
             limit = min(wanted, tariff.affordable_output(size, purse.left))
             if limit < LEAST_TOKENS:
                 raise LimitReached(
@@ -114,13 +119,13 @@ class Model:
             try:
                 answer = await attempt.send(self._client, system, tools, messages, limit)
             except _TryAgain as again:
-                problem = again.problem
-                if pause is None:
-                    break
-                # A jitter, so that jobs which failed together do not come back together.
-                after = pause * random.uniform(0.5, 1) if again.after is None else again.after  # noqa: S311
-                if time.monotonic() + after > give_up:
-                    break
+                lasted, after = time.monotonic() - began, again.after_or(next(pauses, None))
+                if after is None or lasted + after > PATIENCE:
+                    raise ModelUnreachable(again.given_up(lasted)) from again
+                if not told and (failed or lasted + after > CALM):
+                    await watch(Waiting(f"The model's API {again.problem}; I try again."))
+                    told = True
+                failed = True
                 await asyncio.sleep(after)
                 continue
             match answer.stop_reason:
@@ -133,12 +138,9 @@ class Model:
                 case "max_tokens":
                     raise LimitReached(f"An answer of the model exceeded {MORE_TOKENS:,} tokens.")
                 case "model_context_window_exceeded":
-                    raise LimitReached("The conversation no longer fits into the model's memory.")
+                    raise ContextFull(FULL)
                 case _:
                     return answer
-        raise ModelUnreachable(
-            f"The model's API could not be used for now ({problem}). Try again later."
-        )
 
 
 def guessed_tokens(data: object) -> int:
@@ -157,8 +159,24 @@ class _TryAgain(Exception):
 
     def __init__(self, problem: str, after: float | None = None) -> None:
         super().__init__(problem)
-        self.problem = problem
+        self.problem = problem  # what is said of "The model's API"
         self.after = after
+
+    def after_or(self, pause: float | None) -> float | None:
+        """Seconds until the next try, where there is one at all: `pause` is not None."""
+        if pause is None or self.after is not None:
+            return None if pause is None else self.after
+        # A jitter, so that jobs which failed together do not come back together.
+        return pause * random.uniform(0.5, 1)  # noqa: S311
+
+    def given_up(self, lasted: float) -> str:
+        """The end of it, for people; `lasted` are seconds."""
+        asked = f" and asks for {self.after:.0f} s of quiet" if self.after else ""
+        tried = f"{lasted / 60:.0f} minutes" if lasted > 90 else f"{lasted:.0f} s"
+        return (
+            f"The model's API {self.problem}{asked}. I gave up after {tried}; what was committed "
+            "is kept. Try again later."
+        )
 
 
 @dataclass(slots=True)
@@ -206,22 +224,23 @@ class _Attempt:
             raise _judged(error) from error
         except (anthropic.APIError, httpx2.HTTPError) as error:
             await self._settle(message)
-            raise _TryAgain(f"the connection failed: {type(error).__name__}") from error
+            raise _TryAgain(f"could not be reached ({type(error).__name__})") from error
         except ValueError as error:  # the SDK's complaint about JSON that makes no sense
             await self._settle(message)
-            raise _TryAgain("its answer was garbled") from error
+            raise _TryAgain("gave a garbled answer") from error
         except asyncio.CancelledError:
             await self._settle(message)
             raise
         await self._settle(message)
         # Without a stop reason the stream was cut, however complete a tool call in it looks.
         if message is None or message.stop_reason is None:
-            raise _TryAgain("its answer broke off")
+            raise _TryAgain("broke off its answer")
         if message.stop_reason == "refusal":
             category = message.stop_details.category if message.stop_details else None
             raise ModelRefused(
                 "The model declined to go on with this"
-                + (f" (category: {category})." if category else ".")
+                + (f" (category: {category}). " if category else ". ")
+                + "What was committed is kept. Ask for it in other words, or do this part by hand."
             )
         raw = message.to_dict()
         usage = message.usage
@@ -266,12 +285,20 @@ def _judged(error: anthropic.APIStatusError) -> Exception:
     status, kind = error.status_code, error.type
     passing = {"overloaded_error", "api_error", "rate_limit_error", "timeout_error"}
     if status in {408, 409, 429} or status >= 500 or (status == 200 and kind in passing):
-        problem = "overloaded" if kind == "overloaded_error" or status == 529 else f"HTTP {status}"
-        return _TryAgain(problem, _retry_after(error))
+        after = _retry_after(error)
+        if kind == "overloaded_error" or status == 529:
+            return _TryAgain("is overloaded", after)
+        if kind == "rate_limit_error" or status == 429:
+            return _TryAgain("limits how much we may ask of it", after)
+        return _TryAgain(f"failed (HTTP {status})" if status != 200 else "failed", after)
+    if status == 413 or TOO_LONG.search(error.api_message or ""):
+        return ContextFull(FULL)
     if status in {401, 403}:
         return ModelRefused("The model's API did not accept the key. Check ANTHROPIC_API_KEY.")
     if status == 402:
-        return ModelRefused("The account at the model's API has no credit left.")
+        return ModelRefused(
+            "The account at the model's API is out of credit: add some, then retry."
+        )
     said = " ".join((error.api_message or f"HTTP {status}").split())[:300]
     return ModelRefused(f"The model's API refused the request: {said}")
 

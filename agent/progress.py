@@ -56,7 +56,14 @@ class StepStarted:
     id: str
 
 
-Progress = Said | Used | Run | Spent | StepStarted
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something outside holds the work up: said once, not again for each try."""
+
+    why: str  # a sentence for people
+
+
+Progress = Said | Used | Run | Spent | StepStarted | Waiting
 Watch = Callable[[Progress], Awaitable[None]]
 
 # One message of a conversation as the Messages API takes it, kept raw (thinking blocks and unknown

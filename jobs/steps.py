@@ -1,15 +1,26 @@
 """The agent at work on one job: what it plans and saves becomes events, commits, a pull request."""
 
 import time
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import assert_never
 
 from agent import loop
-from agent.errors import LimitReached
+from agent.errors import ContextFull, LimitReached
 from agent.loop import Assignment, Limits, Nothing
 from agent.plan import Plan
-from agent.progress import Keep, Message, Progress, Run, Said, Spent, StepStarted, Used
+from agent.progress import (
+    Keep,
+    Message,
+    Progress,
+    Run,
+    Said,
+    Spent,
+    StepStarted,
+    Used,
+    Waiting,
+)
 from jobs.events import (
     Charged,
     CommandRan,
@@ -29,10 +40,17 @@ from jobs.show import show_last
 
 NOTE_CHARS = 500  # of the model's words, which may be long thoughts
 
-STILL_HERE = "The worker was lost and another one took over. The files are as they were left."
+# The executor's conversations: where one outgrows the model's memory, the next one goes on.
+WORK = ("work", "work:2", "work:3")
+STILL_HERE = "The work was interrupted and goes on. The files are as they were left."
 NEW_SANDBOX = (
     "The sandbox was lost. This is a new one with the same files; what was installed or started in "
     "the old one is gone."
+)
+GROWN = "The conversation grew too long, so I go on in a new one from what is there."
+OUTGROWN = (
+    "This is more than the model can keep in mind, even in three conversations one after another. "
+    "What was committed is kept. Ask for the rest in smaller pieces."
 )
 REBUILT = (
     "The sandbox was lost. This is a new one, made from the last commit: what was changed since "
@@ -44,7 +62,7 @@ async def plan(
     bench: Bench, assignment: Assignment, limits: Limits, report: Report, kept: bool
 ) -> Plan | Nothing:
     record, shop = bench.record, bench.record.shop
-    history = unpack(await shop.store.journal(record.job.id, "plan"), shop.seal)
+    history = await _history(record, "plan")
     found = await loop.plan(
         shop.model,
         bench.sandbox,
@@ -77,25 +95,45 @@ async def execute(
 ) -> Finished:
     record = bench.record
     await open_pull(bench)  # where an earlier worker died between its push and this
-    history = unpack(await record.shop.store.journal(record.job.id, "work"), record.shop.seal)
     note = STILL_HERE if kept else REBUILT if record.job.step else ""
-    report = await loop.work(
-        record.shop.model,
-        bench.sandbox,
-        assignment,
-        plan,
-        limits,
-        partial(_watch, record),
-        partial(save, bench, plan),
-        done=record.job.steps_done,
-        history=history,
-        keep=_keep(record, "work"),
-        note=note,
-        edits=_edits_from(record.job),
-    )
+    report = await _work(bench, assignment, plan, limits, note)
     if report.outcome == "done":
         return record.end("succeeded", report.summary, report.not_done)
     return record.end("failed", report.summary, report.not_done or None)
+
+
+async def _work(
+    bench: Bench, assignment: Assignment, plan: Plan, limits: Limits, note: str
+) -> loop.Report:
+    record = bench.record
+    histories = [await _history(record, name) for name in WORK]
+    first = max((at for at, history in enumerate(histories) if history), default=0)
+    for name, history in list(zip(WORK, histories, strict=True))[first:]:
+        try:
+            return await loop.work(
+                record.shop.model,
+                bench.sandbox,
+                assignment,
+                plan,
+                # Of what is left now: each conversation has a purse of its own.
+                replace(limits, usd=await _usd_left(record, bench.config)),
+                partial(_watch, record),
+                partial(save, bench, plan),
+                done=record.job.steps_done,
+                history=history,
+                keep=_keep(record, name),
+                note=note,
+                edits=_edits_from(record.job),
+            )
+        except ContextFull:
+            await record.add(Noted(record.now, GROWN))
+            commits = [f"{it.subject} ({', '.join(it.files)})" for it in record.job.commits]
+            note = loop.handover(await _history(record, name), commits)
+    raise LimitReached(OUTGROWN)
+
+
+async def _history(record: Record, conversation: str) -> list[Message]:
+    return unpack(await record.shop.store.journal(record.job.id, conversation), record.shop.seal)
 
 
 async def _watch(record: Record, progress: Progress) -> None:
@@ -134,6 +172,8 @@ async def _watch(record: Record, progress: Progress) -> None:
             )
             shop = record.shop
             within_the_day(shop, await shop.spending.add(progress.usd, now))
+        case Waiting(why=why):
+            await add(Noted(now, why))
         case StepStarted(number=number):
             await add(StepBegan(now, number))
         case _:
@@ -165,14 +205,19 @@ async def limits_of(record: Record, config: RepoConfig) -> Limits:
     Raises LimitReached where nothing is left of the day's.
     """
     shop, job = record.shop, record.job
-    today = await shop.spending.on(record.now)
-    within_the_day(shop, today)
-    usd = ceiling(shop, config) - job.usd
     minutes = shop.minutes if config.minutes is None else min(shop.minutes, config.minutes)
     return Limits(
-        usd=usd if shop.daily_usd is None else min(usd, shop.daily_usd - today),
+        usd=await _usd_left(record, config),
         deadline=time.monotonic() + minutes * 60 - job.worked,
     )
+
+
+async def _usd_left(record: Record, config: RepoConfig) -> Decimal:
+    shop = record.shop
+    today = await shop.spending.on(record.now)
+    within_the_day(shop, today)
+    usd = ceiling(shop, config) - record.job.usd
+    return usd if shop.daily_usd is None else min(usd, shop.daily_usd - today)
 
 
 def within_the_day(shop: Workshop, spent: Decimal) -> None:

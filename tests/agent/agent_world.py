@@ -4,6 +4,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from agent.progress import Message, Progress, Run, Spent
 
@@ -34,6 +35,17 @@ class Journal:
 
     async def __call__(self, message: Message) -> None:
         self.messages.append(message)
+
+
+class Theatre:
+    """One address at which each test's own stage can be put up."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
 
 
 def tar_of(files: Mapping[str, bytes]) -> io.BytesIO:

@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from agent_world import Journal, Watcher
+from agent_world import Journal, Theatre, Watcher
 from hypothesis import settings
 
 from agent.model import Model, ModelSettings, Purse
@@ -50,17 +49,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
-
-
-class Theatre:
-    """One address at which each test's own stage can be put up."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.app: Any = None
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(scope, receive, send)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agent import tools
 from agent.errors import LimitReached, SandboxGone
 from agent.issue import IssueText
-from agent.loop import Assignment, Limits, Nothing, NotSaved, Report, Saved, plan, work
+from agent.loop import Assignment, Limits, Nothing, NotSaved, Report, Saved, handover, plan, work
 from agent.model import Model
 from agent.plan import Plan, Step
 from agent.progress import Message, Said, Spent, StepStarted, Used
@@ -494,6 +494,48 @@ async def test_time_is_limited_even_within_a_command(world: World) -> None:
     with pytest.raises(LimitReached, match="time"):
         await world.work(Turn((run("sleep 60"),)), Turn((run("sleep 60"),)))
     assert time.monotonic() < world.limits.deadline + 5
+
+
+async def test_time_is_limited_while_the_model_is_away(world: World) -> None:
+    world.limits = Limits(Decimal(5), time.monotonic() + 0.5)
+    with pytest.raises(LimitReached, match="time"):
+        await world.work(Turn(status=529, retry_after=300))
+    assert time.monotonic() < world.limits.deadline + 5
+
+
+def test_a_handover_tells_the_calls_since_the_last_commit_and_the_last_words() -> None:
+    def said(name: str, id_: str, **fields: Any) -> Message:
+        return {
+            "role": "assistant",
+            "content": [
+                {"type": "text", "text": f"Now {name}."},
+                {"type": "tool_use", "id": id_, "name": name, "input": fields},
+            ],
+        }
+
+    def answered(id_: str, *, is_error: bool = False) -> Message:
+        result = {"type": "tool_result", "tool_use_id": id_, "content": "", "is_error": is_error}
+        return {"role": "user", "content": [result]}
+
+    history = [
+        {"role": "user", "content": [{"type": "text", "text": "Do it."}]},
+        said("write_file", "1", path="a.py", content=""),
+        answered("1"),
+        said("finish_step", "2", summary="One"),
+        answered("2"),
+        said("run_command", "3", command="pytest\n-q"),
+        answered("3"),
+        said("finish_step", "4", summary="Two"),
+        answered("4", is_error=True),
+        said("run_command", "5", cmd="?"),
+        {"role": "assistant", "content": [{"type": "text", "text": "It is the $PATH."}]},
+    ]
+    told = handover(history, ["Part one (a.py)"])
+    calls = ["run_command pytest -q", "finish_step Two (failed)", "run_command (not a valid call)"]
+    assert "- Part one (a.py)" in told
+    assert "\n".join(calls) in told
+    assert "write_file" not in told
+    assert "It is the $PATH." in told
 
 
 async def test_the_same_call_again_and_again_is_ended(world: World) -> None:

@@ -6,12 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from agent_world import Watcher
+from agent_world import Theatre, Watcher
+from starlette.responses import JSONResponse
 
-from agent.errors import LimitReached, ModelRefused, ModelUnknown, ModelUnreachable
+from agent.errors import ContextFull, LimitReached, ModelRefused, ModelUnknown, ModelUnreachable
 from agent.model import Answer, Model, ModelSettings, Purse
 from agent.prices import table
-from agent.progress import Message, Spent
+from agent.progress import Message, Spent, Waiting
 from vibecoder.local.model.script import Stage, Turn, call, say, think, turns
 
 TOOLS = [
@@ -189,7 +190,60 @@ async def test_a_full_context_is_a_limit(
     model: Model, stage: Stage, purse: Purse, watcher: Watcher
 ) -> None:
     stage.play(turns(Turn((say("x"),), stop_reason="model_context_window_exceeded")))
-    with pytest.raises(LimitReached, match="no longer fits"):
+    with pytest.raises(ContextFull, match="no longer fits"):
+        await ask(model, purse, watcher)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (400, "invalid_request_error", "prompt is too long: 1000001 tokens > 1000000 maximum"),
+        (413, "request_too_large", "Request exceeds the maximum size"),
+    ],
+)
+async def test_a_prompt_that_is_refused_for_its_length_is_a_full_context(
+    model: Model,
+    theatre: Theatre,
+    purse: Purse,
+    watcher: Watcher,
+    status: int,
+    kind: str,
+    words: str,
+) -> None:
+    body = {"type": "error", "error": {"type": kind, "message": words}}
+    theatre.app = JSONResponse(body, status)
+    with pytest.raises(ContextFull, match="no longer fits"):
+        await ask(model, purse, watcher)
+
+
+async def test_a_blip_is_not_told_and_an_outage_once(
+    model: Model, stage: Stage, purse: Purse, watcher: Watcher
+) -> None:
+    stage.play(turns(Turn((say("Yes."),))))
+    told = []
+    for failures in (1, 3):
+        stage.interrupt(*[Turn(status=529, retry_after=0)] * failures)
+        await ask(model, purse, watcher)
+        told.append([seen.why for seen in watcher.seen if isinstance(seen, Waiting)])
+    assert told == [[], ["The model's API is overloaded; I try again."]]
+
+
+async def test_a_long_wait_is_told_at_once(
+    model: Model, stage: Stage, purse: Purse, watcher: Watcher
+) -> None:
+    stage.interrupt(Turn(status=429, retry_after=60))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await ask(model, purse, watcher)
+    (told,) = [seen.why for seen in watcher.seen if isinstance(seen, Waiting)]
+    assert "limits how much" in told
+
+
+async def test_more_quiet_than_our_patience_ends_in_a_sentence_at_once(
+    model: Model, stage: Stage, purse: Purse, watcher: Watcher
+) -> None:
+    stage.interrupt(Turn(status=429, retry_after=3600))
+    with pytest.raises(ModelUnreachable, match="3600 s of quiet"):
         await ask(model, purse, watcher)
 
 

@@ -137,6 +137,12 @@ class House:
         )
         return [info.sandbox_id for info in await pages.next_items()]
 
+    async def kill_sandbox(self, sandbox_id: str) -> None:
+        box = self.here.sandbox
+        await AsyncSandbox.kill(
+            sandbox_id, api_key=box.api_key, api_url=box.api_url, sandbox_url=box.sandbox_url
+        )
+
 
 @dataclass
 class Scene:
