@@ -60,6 +60,7 @@ async def test_probot_and_ours_get_the_same_deliveries(
             both = rows[f"{mix}, {how}: ours and Redis"]
             assert both.median > rows[f"{mix}, {how}: ours"].median
             assert both.against == "Probot"
+            assert rows[f"{mix}, {how}: ours, keeping nothing"].median > 0
     heard = (ground.folder / "rival/probot.log").read_text().count('"msg":"asked"')
     assert heard == 2 * (2 + 64)  # so it took our signature, and its handler ran
 

@@ -116,6 +116,16 @@ class House:
             yield Process(process.pid), port
 
     @asynccontextmanager
+    async def bare_web(self) -> AsyncIterator[tuple[Process, int]]:
+        """The front door without its store (bare.py), ready, and its port."""
+        port = free_port()
+        command = [sys.executable, "-m", "vibecoder.bench.bare"]
+        settings = self._settings({"PORT": str(port)})
+        ready = answers(f"http://127.0.0.1:{port}")
+        async with program("bare", command, settings, self.folder, ready) as process:
+            yield Process(process.pid), port
+
+    @asynccontextmanager
     async def worker(self, **overrides: str) -> AsyncIterator[Process]:
         """`vibecoder worker`, ready. `overrides` replace settings, such as an address."""
         settings = self._settings(overrides)

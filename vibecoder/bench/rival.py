@@ -3,10 +3,11 @@
 Both verify the signature and read the payload, and look whether a new comment asks for us. Probot's
 app (probot/app.js) does that and keeps nothing. Ours stores each delivery in Redis before it
 answers (append-only file, fsync every second), reads it after the answer, and where it is asked
-stores the command and the job as well. Payloads are octokit's published examples under new GUIDs,
-signed beforehand. CPU is user and system time of the server's process, all threads, what is done
-after the answer included; Redis is counted apart and added in a row of its own. Both log a
-JSON line a request. The client shares the machine, so clock times are an upper bound for both.
+stores the command and the job as well; a second one of ours runs without its store (bare.py), as
+Probot does. Payloads are octokit's published examples under new GUIDs, signed beforehand. CPU is
+user and system time of the server's process, all threads, what is done after the answer included;
+Redis is counted apart and added in a row of its own. Each writes a JSON line a request. The client
+shares the machine, so clock times are an upper bound for all.
 """
 
 import asyncio
@@ -42,9 +43,8 @@ Body = tuple[str, bytes]  # event, payload
 
 @dataclass(slots=True)
 class Side:
-    """One of the two, and what was measured of it."""
+    """One of the three, and what was measured of it."""
 
-    name: str
     process: Process
     port: int
     path: str
@@ -64,17 +64,20 @@ async def measure(ground: Ground) -> list[Row]:
         ("a comment", _in_turn(comments)),
         ("a command", _commands(comments)),
     ]
+    a_moment = partial(asyncio.sleep, 0.05)  # for what is done after the last answer
     rows: list[Row] = []
     async with (
         house(ground, "rival") as here,
         here.web() as (web, port),
+        here.bare_web() as (bare, bare_port),
         probot(here, folder) as (node, probot_port),
     ):
         for mix, bodies in mixes:
             for lanes, how in ((1, "one after another"), (CONCURRENT, f"{CONCURRENT} at a time")):
                 sides = [
-                    Side("Probot", node, probot_port, PATH, partial(asyncio.sleep, 0)),
-                    Side("ours", web, port, "/webhook", here.all_read),
+                    Side(node, probot_port, PATH, a_moment),
+                    Side(bare, bare_port, "/webhook", a_moment),
+                    Side(web, port, "/webhook", here.all_read),
                 ]
                 await _rounds(here, sides, bodies, lanes)
                 rows += _rows(f"{mix}, {how}", *sides)
@@ -103,7 +106,7 @@ async def _rounds(here: House, sides: list[Side], bodies: Iterator[Body], lanes:
             side.took += [one * 1e3 for one in took]
 
 
-def _rows(what: str, theirs: Side, ours: Side) -> list[Row]:
+def _rows(what: str, theirs: Side, bare: Side, ours: Side) -> list[Row]:
     def beside(measured: str, unit: str, of: Row, samples: list[float]) -> Row:
         return replace(row(f"{what}: {measured}", unit, samples, against=of), against="Probot")
 
@@ -114,6 +117,7 @@ def _rows(what: str, theirs: Side, ours: Side) -> list[Row]:
     answer = row(f"{what}: Probot, to the answer", "ms", theirs.took)
     return [
         cpu,
+        beside("ours, keeping nothing", unit, cpu, bare.cpu),
         beside("ours", unit, cpu, ours.cpu),
         beside("ours and Redis", unit, cpu, both),
         speed,
