@@ -49,7 +49,7 @@ tasks: .venv/.dev ## the real tasks of vibecoder/real_tasks.json, end to end (ne
 faults: .venv/.dev ## injure the running service and prove that nothing is lost; ARGS: see tests/faults
 	@$(BIN)/python -m tests.faults $(or $(ARGS),short)
 
-bench: .venv/.runtime ## measure everything in one run (Linux)
+bench: .venv/.runtime ## measure everything in one run (Linux; beside Probot where npm is)
 	@$(BIN)/vibecoder bench $(ARGS)
 
 check: .venv/.dev ## lint, types, imports

@@ -73,8 +73,8 @@ async def measure(ground: Ground) -> list[Row]:
             for name, with_all, without in zip(("RSS", "PSS"), full, alone, strict=True)
         ),
         row(f"the worker with {JOBS}: RSS", "MB", [full[0]]),
-        row("CPU a job, waiting: worker", "% of a core", [100 * cpu / SECONDS / JOBS]),
-        row("CPU a job, waiting: Redis", "% of a core", [100 * redis_cpu / SECONDS / JOBS]),
+        row("CPU a job, waiting: worker", "µs a second", [1e6 * cpu / SECONDS / JOBS]),
+        row("CPU a job, waiting: Redis", "µs a second", [1e6 * redis_cpu / SECONDS / JOBS]),
         row(f"all {JOBS}, waiting: worker", "% of a core", [100 * cpu / SECONDS]),
         row(f"all {JOBS}, waiting: Redis", "% of a core", [100 * redis_cpu / SECONDS]),
         row(f"all {JOBS}, waiting: Redis", "commands a second", [commands / SECONDS]),
