@@ -122,7 +122,7 @@ def beat_of(trouble: Trouble | None) -> str:
 
 def _trouble(raw: bytes) -> Trouble | None:
     beat = json.loads(raw)  # before 0.2 it was "1"
-    return Trouble(*beat["trouble"]) if isinstance(beat, dict) and beat.get("trouble") else None
+    return Trouble(*beat["trouble"][:2]) if isinstance(beat, dict) and beat.get("trouble") else None
 
 
 def _age(oldest: list[tuple[bytes, float]], at: float) -> float:

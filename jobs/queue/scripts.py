@@ -371,10 +371,10 @@ if not (fence and held == fence .. ':' .. worker) then
       call('ZADD', running, now_ms + lease_ms, id)
     end
   end
-  call('HINCRBY', rec, 'fence', 1)
+  -- The time is in it, because a replica that was made the primary may not know of the last claim.
+  fence = string.format('%.0f', math.max(tonumber(fence) + 1, tonumber(now_ms)))
   call('HINCRBY', rec, 'attempts', 1)
-  call('HSET', rec, 'holder', entry)
-  fence = call('HGET', rec, 'fence')
+  call('HSET', rec, 'fence', fence, 'holder', entry)
   call('SET', lock, fence .. ':' .. worker, 'PX', lease_ms)
 end
 return {fence, call('HGET', rec, 'attempts'), call('HGET', rec, 'cancel') or ''}

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from agent.plan import Plan, Step
 from jobs.commands import Actor, Issue, Repository, StartJob
@@ -102,4 +103,6 @@ def test_a_conversation_is_sealed_and_begun_anew_where_the_key_changed() -> None
     entries = [pack(message, SEAL) for message in said]
     assert unpack(entries, SEAL) == said
     assert all(b"user" not in entry for entry in entries)
-    assert unpack(entries, Seal(key())) == []
+    with capture_logs() as said_so:
+        assert unpack(entries, Seal(key())) == []
+    assert said_so[0]["log_level"] == "warning"

@@ -256,7 +256,7 @@ async def test_one_job_is_never_run_twice_at_a_time(store: Store, work: Work) ->
         assert claim == [b"later"]
         assert not first.lost
         gate.set()
-        assert (await soon(work.runs.get())).token == first.token + 1
+        assert (await soon(work.runs.get())).token > first.token
         await eventually(lambda: entries_are(store, 0))
     assert await is_ended(store, job_id)
 
