@@ -1,4 +1,4 @@
-"""What our comment on GitHub remembers of its job, unseen, should Redis lose everything. Pure.
+"""What our comment on GitHub remembers of its job, unseen, should Redis lose everything.
 
 Sealed, because whoever may write to a repository may also edit our comments.
 """
@@ -7,23 +7,32 @@ import base64
 import binascii
 import re
 import zlib
+from dataclasses import replace
 
+import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from agent.plan import Plan
 from jobs.events import (
     EVENT,
     Allowed,
     Approved,
     Charged,
     Cloned,
+    Finished,
     JobEvent,
     Planned,
     Received,
+    StepCommitted,
+    StepSkipped,
 )
 from jobs.job import Job, fold
 from jobs.seal import Seal, SealBroken
 
-MOST_CHARS = 20_000
+log = structlog.get_logger()
+
+MOST_CHARS = 16_000  # of the mark; a comment's words have pieces.COMMENT_ROOM beside it
+LONGEST = (1_000_000, 1_000, 200)  # characters of each text, tried one after the other
 MOST_BYTES = 200_000  # unpacked
 _MARK = re.compile(r"<!-- vibecoder:memo:([A-Za-z0-9+/=]{1,40000}) -->")
 _JOB = re.compile(r"<!-- vibecoder:job:(j[0-9a-f]{20}) -->")
@@ -31,12 +40,66 @@ _EVENTS: TypeAdapter[list[JobEvent]] = TypeAdapter(list[JobEvent])
 
 
 def memo(job: Job, seal: Seal) -> str:
-    """The hidden mark; empty where there is nothing to go on from, or too much for a comment."""
+    """The hidden mark; empty where there is nothing to go on from, or too much for a comment.
+
+    Equal jobs give equal marks.
+    """
     if not job.branch and job.end is None:
         return ""
-    data = b"[" + b",".join(EVENT.dump_json(event) for event in essence(job)) + b"]"
-    text = base64.b64encode(seal.seal(zlib.compress(data, 9))).decode()
-    return f"<!-- vibecoder:memo:{text} -->" if len(text) <= MOST_CHARS else ""
+    for longest in LONGEST:
+        events = [_shortened(event, longest) for event in essence(job)]
+        data = b"[" + b",".join(map(EVENT.dump_json, events)) + b"]"
+        text = base64.b64encode(seal.seal(zlib.compress(data, 9))).decode()
+        if len(data) <= MOST_BYTES and len(text) <= MOST_CHARS:
+            return f"<!-- vibecoder:memo:{text} -->"
+    log.warning("too much for a comment to remember", job=job.id, chars=len(text))
+    return ""
+
+
+def _shortened(event: JobEvent, longest: int) -> JobEvent:
+    """With texts of at most so many characters, and lists of a hundredth as many items."""
+
+    def cut(text: str) -> str:
+        return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+    def few(texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(cut, texts[: longest // 100]))
+
+    def paths(files: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(path for path in files[: longest // 100] if len(path) <= longest)
+
+    match event:
+        case Received(command=command):
+            return replace(event, command=replace(command, text=cut(command.text)))
+        case Planned(plan=plan):
+            short = Plan(
+                plan.title,
+                cut(plan.summary),
+                tuple(
+                    replace(
+                        step,
+                        intent=cut(step.intent),
+                        files=paths(step.files),
+                        done_when=cut(step.done_when),
+                    )
+                    for step in plan.steps
+                ),
+                cut(plan.root_cause),
+                few(plan.evidence),
+                few(plan.verification),
+                few(plan.risks),
+                few(plan.out_of_scope),
+                plan.questions if longest > 1_000 else (),
+            )
+            return replace(event, plan=short)
+        case StepCommitted(files=files):
+            return replace(event, files=paths(files))
+        case StepSkipped(why=why):
+            return replace(event, why=cut(why))
+        case Finished(summary=summary, not_done=not_done):
+            return replace(event, summary=cut(summary), not_done=few(not_done))
+        case _:
+            return event
 
 
 def essence(job: Job) -> list[JobEvent]:

@@ -10,14 +10,16 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
 import structlog
 
 from jobs.commands import AcceptPlan, CancelJob, Command, Forget, OpenPull, Request, StartJob
 from jobs.events import JobEvent, StepCommitted
+from jobs.expire import DAYS
+from jobs.forge.errors import AppRefused, GitHubError, GitHubUnreachable
 from jobs.forge.github import GitHub
-from jobs.forge.survey import Reached, Survey
+from jobs.forge.hook import Attempt
+from jobs.forge.survey import Ours, Reached, Survey
 from jobs.job import Job, fold
 from jobs.memo import job_marked, remembered
 from jobs.queue.errors import JobUnknown
@@ -27,8 +29,11 @@ from jobs.seal import Seal
 
 log = structlog.get_logger()
 
-LOOK_BACK = 7 * 86_400.0  # seconds in which a job's comment was last written
+# Seconds in which a job's comment was last written. A plan waits for no longer.
+LOOK_BACK = (DAYS + 1) * 86_400.0
 LOGGED = 3 * 86_400.0  # GitHub's log of deliveries
+LOG_PAGES = 200  # of 100: most of it is our own comments being edited
+LAST_WORD = 86_400.0  # seconds after its end for which a job's check runs are looked at
 _REPLY = re.compile(r"<!-- vibecoder:(reply-\d+) -->")
 
 
@@ -47,41 +52,97 @@ class Rebuilding:
 async def rebuild_if_lost(it: Rebuilding) -> bool:
     """Whether the store was new, so that everything was looked for. To be repeated until False.
 
-    Raises GitHubError and StoreUnreachable; what was found until then stays found.
+    One worker does so at a time. Raises GitHubError and StoreUnreachable; what was found until then
+    stays found.
     """
     if await it.store.marked():
         return False
     mark = await it.store.begin_marking()
-    jobs, answered = await _from_comments(it)
-    asked = await _from_deliveries(it, answered)
+    if mark is None:
+        return True  # another worker is at it
+    try:
+        jobs, answered = await _from_comments(it, mark)
+        asked = await _from_deliveries(it, mark, answered)
+    except _Overtaken:
+        return True
+    except GitHubError:
+        await it.store.end_marking(mark)
+        raise
     if not await it.store.mark(mark):
         return True  # emptied once more: what was found is gone
     log.warning("the store was empty: looked on GitHub for open work", jobs=jobs, requests=asked)
     return True
 
 
-async def _from_comments(it: Rebuilding) -> tuple[list[str], set[str]]:
-    """The ids of open jobs that were found, and the marks of the answers that we gave."""
+class _Overtaken(Exception):
+    """Another worker took this one for dead, or the store was emptied again. Never leaves here."""
+
+
+async def _go_on(it: Rebuilding, mark: str) -> None:
+    if not await it.store.keep_marking(mark):
+        raise _Overtaken
+
+
+async def _from_comments(it: Rebuilding, mark: str) -> tuple[list[str], set[str]]:
+    """The ids of open jobs that were found, and the marks of what was answered."""
     survey, now = Survey(it.github), it.clock()
-    jobs, answered, spent = list[str](), set[str](), Decimal(0)
+    open_jobs, answered = list[str](), set[str]()
     async for repository in survey.repositories():
-        for comment in await survey.comments(repository, now - LOOK_BACK):
+        await _go_on(it, mark)
+        comments = await survey.comments(repository, now - LOOK_BACK)
+        for comment in comments:
             answered.update(_REPLY.findall(comment.body[:100]))
-            job_id, events = job_marked(comment.body), remembered(comment.body, it.seal)
-            if job_id is None or events is None:
-                continue
-            job = fold(job_id, events)
-            if job.repository.id != repository.id:
-                continue  # somebody copied it from elsewhere
+        for memo in _memos(it, repository, comments):
+            job, events = memo.job, memo.events
+            if job.command.comment is not None:
+                answered.add(f"reply-{job.command.comment.id}")
+            await _go_on(it, mark)
             if not job.ended:
                 events = [*events, *await _pushed_since(it, survey, repository, job)]
-            if await it.store.restore(job_id, events) and not job.ended:
-                jobs.append(job_id)
-            if comment.updated_at // 86_400 == now // 86_400:
-                spent += job.usd
-    if spent:
-        await it.spending.add(spent, now)
-    return jobs, answered
+            if not await it.store.restore(job.id, events):
+                continue
+            if memo.updated_at // 86_400 == now // 86_400:
+                await it.spending.add(job.usd, now)
+            if not job.ended:
+                open_jobs.append(job.id)
+            elif await _last_word_unsaid(survey, repository, job, now):
+                await it.store.run_again(job.id)
+    return open_jobs, answered
+
+
+@dataclass(frozen=True, slots=True)
+class _Memo:
+    """What the comments about one job remember."""
+
+    job: Job
+    events: list[JobEvent]
+    updated_at: float  # seconds since the epoch
+
+
+def _memos(it: Rebuilding, repository: Reached, comments: list[Ours]) -> list[_Memo]:
+    """One for each job: the issue's comment, or the pull request's where that one knows more."""
+    found = dict[str, _Memo]()
+    for comment in comments:
+        job_id, events = job_marked(comment.body), remembered(comment.body, it.seal)
+        if job_id is None or events is None:
+            continue
+        memo = _Memo(fold(job_id, events), events, comment.updated_at)
+        if memo.job.repository.id != repository.id:
+            continue  # somebody copied it from elsewhere
+        found[job_id] = max(
+            found.get(job_id, memo), memo, key=lambda each: (each.job.ended, len(each.events))
+        )
+    return list(found.values())
+
+
+async def _last_word_unsaid(survey: Survey, repository: Reached, job: Job, now: float) -> bool:
+    """Whether the job's worker was lost between its comment and its check runs."""
+    if job.end is None or now - job.end.at > LAST_WORD:
+        return False
+    for commit in reversed(job.commits):
+        if await survey.runs_on(repository, commit.sha, job.id):
+            return True
+    return False
 
 
 async def _pushed_since(
@@ -104,28 +165,53 @@ async def _pushed_since(
     return found
 
 
-async def _from_deliveries(it: Rebuilding, answered: set[str]) -> list[str]:
+async def _from_deliveries(it: Rebuilding, mark: str, answered: set[str]) -> list[str]:
     """Ids of the commands that were handed in again, oldest first."""
-    seen, asked = set[str](), list[str]()
-    attempts = await it.github.hook.attempts(it.clock() - LOGGED)
+    asked = list[str]()
+    attempts = await it.github.hook.attempts(it.clock() - LOGGED, LOG_PAGES)
     for attempt in sorted(attempts, key=lambda each: each.at):
-        if attempt.event != "issue_comment" or not attempt.got_through or attempt.guid in seen:
+        comes = (attempt.event, attempt.action) == ("issue_comment", "created")
+        if not comes or not attempt.got_through:
             continue  # what did not get through is asked for by missed.py
-        seen.add(attempt.guid)
-        payload = await it.github.hook.payload(attempt.id)
-        delivery = Delivery(attempt.guid, attempt.event, json.dumps(payload).encode(), attempt.at)
-        command = it.parse(delivery)
-        if isinstance(command, str | Forget) or not await _still_open(it, command, attempt.at):
+        if await it.store.verdict(attempt.guid) is not None:
             continue
-        if command.comment is not None and f"reply-{command.comment.id}" in answered:
-            continue
-        if (submitted := await it.store.submit(command, it.clock())).new:
-            asked.append(submitted.command_id)
+        await _go_on(it, mark)
+        verdict = "found again, and nothing followed"
+        if (command := await _asked_for(it, attempt)) is not None and (
+            await _still_open(it, command, attempt.at, answered)
+        ):
+            submitted = await it.store.submit(command, it.clock())
+            verdict = f"command {submitted.command_id}"
+            if submitted.new:
+                asked.append(submitted.command_id)
+        # Which also keeps a round that is repeated from asking for it again.
+        await it.store.settle_delivery(attempt.guid, verdict)
     return asked
 
 
-async def _still_open(it: Rebuilding, command: Request, at: float) -> bool:
+async def _asked_for(it: Rebuilding, attempt: Attempt) -> Request | None:
+    """The command in a logged delivery. One that cannot be read must not hold up the others."""
+    try:
+        payload = await it.github.hook.payload(attempt.id)
+    except (GitHubUnreachable, AppRefused):
+        raise
+    except GitHubError as refusal:
+        log.warning("logged delivery unreadable", delivery=attempt.guid, why=str(refusal))
+        return None
+    try:
+        found = it.parse(
+            Delivery(attempt.guid, attempt.event, json.dumps(payload).encode(), attempt.at)
+        )
+    except Exception:  # a bug of the parser's must not keep all jobs from running
+        log.exception("logged delivery unreadable", delivery=attempt.guid)
+        return None
+    return None if isinstance(found, str | Forget) else found
+
+
+async def _still_open(it: Rebuilding, command: Request, at: float, answered: set[str]) -> bool:
     """Whether the command is one that nothing followed from as far as GitHub shows."""
+    if command.comment is not None and f"reply-{command.comment.id}" in answered:
+        return False
     if isinstance(command, StartJob):
         return not await it.store.history(job_id_of(command.key))
     if not isinstance(command, AcceptPlan | CancelJob | OpenPull):

@@ -88,6 +88,7 @@ class PullAnswer(BaseModel):
 class CheckRunAnswer(BaseModel):
     id: int
     external_id: str | None = None
+    status: str = ""
 
 
 class CheckRuns(BaseModel):

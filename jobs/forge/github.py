@@ -323,16 +323,23 @@ class Forge:
         await self._repeatable("POST", path, {"content": content}, what="react to the comment")
 
     async def comment(
-        self, number: int, key: str, body: str, since: datetime | None = None
+        self,
+        number: int,
+        key: str,
+        body: str,
+        since: datetime | None = None,
+        hidden: str = "",
     ) -> CommentRef:
         """The one comment of ours on the thread under `key`, now reading `body`.
 
         It is found by a hidden mark at its beginning and by us as its author; `since` spares
-        looking through what is older. Raises Missing, Locked.
+        looking through what is older. `hidden` stands at its end, but not in its first version,
+        which GitHub mails as plain text to all who follow. Raises Missing, Locked.
         """
         what = f"write a comment on #{number}"
         marker = f"<!-- vibecoder:{key} -->"
-        text = f"{marker}\n{body}"
+        first = f"{marker}\n{body}"
+        text = f"{first}\n\n{hidden}" if hidden else first
 
         async def find() -> answers.CommentAnswer | None:
             return await self._own_comment(number, marker, since)
@@ -348,7 +355,9 @@ class Forge:
         found = await find()
         if found is None:
             path = f"/issues/{number}/comments"
-            found = await self._create(answers.CommentAnswer, path, {"body": text}, find, what=what)
+            found = await self._create(
+                answers.CommentAnswer, path, {"body": first}, find, what=what
+            )
             found = await find() or found  # another worker may have had the same thought
         if found.body != text:
             found = await self._edit_comment(found.id, text, what)

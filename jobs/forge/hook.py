@@ -24,6 +24,7 @@ class Attempt:
     guid: str  # the same for every attempt at one delivery
     at: float  # seconds since the epoch
     event: str
+    action: str  # such as "created"; our own edits of comments are logged as well
     got_through: bool
 
 
@@ -32,6 +33,7 @@ class _Item(BaseModel):
     guid: str
     delivered_at: datetime
     event: str
+    action: str | None = None
     status_code: int = 0
 
 
@@ -49,17 +51,24 @@ class Hook:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def attempts(self, since: float) -> list[Attempt]:
-        """The attempts after `since` (seconds since the epoch), newest first."""
+    async def attempts(self, since: float, pages: int = PAGES) -> list[Attempt]:
+        """The attempts after `since` (seconds since the epoch), newest first, in so many pages."""
         path, found = f"{LOG}?per_page=100", list[Attempt]()
-        for _ in range(PAGES):
+        for _ in range(pages):
             response = await patiently(
                 lambda path=path: send(  # type: ignore[misc]  # bound now
                     self._client, "GET", path, what="read the log of deliveries"
                 )
             )
             page = [
-                Attempt(it.id, it.guid, it.delivered_at.timestamp(), it.event, _ok(it.status_code))
+                Attempt(
+                    it.id,
+                    it.guid,
+                    it.delivered_at.timestamp(),
+                    it.event,
+                    it.action or "",
+                    _ok(it.status_code),
+                )
                 for it in read_list(_Item, response)
             ]
             found += [attempt for attempt in page if attempt.at >= since]

@@ -6,6 +6,7 @@ from jobs.forge.encode import code, sentence
 from jobs.job import Job
 
 ROOM = 60_000  # bytes; GitHub's own limits are 65,536 characters, and 65,535 in a check run
+COMMENT_ROOM = 44_000  # the rest is for what the comment remembers unseen
 
 
 def cost(job: Job) -> str:
@@ -19,10 +20,10 @@ def cost(job: Job) -> str:
     )
 
 
-def together(parts: Iterable[str], end: str = "") -> str:
-    """Blocks as one message within GitHub's limits: the first that does not fit ends it."""
+def together(parts: Iterable[str], end: str = "", room: int = ROOM) -> str:
+    """Blocks as one message of at most `room` bytes: the first that does not fit ends it."""
     notice = "*The rest is too long to be shown here.*"
-    room = ROOM - len(f"{notice}{end}".encode()) - 4
+    room -= len(f"{notice}{end}".encode()) - 4
     kept: list[str] = []
     for part in parts:
         if not part:

@@ -25,7 +25,16 @@ from jobs.forge.encode import (
     sentence,
 )
 from jobs.forge.encode import quote as quoted
-from jobs.forge.pieces import beside, bullets, cost, count, duration, together, watch_url
+from jobs.forge.pieces import (
+    COMMENT_ROOM,
+    beside,
+    bullets,
+    cost,
+    count,
+    duration,
+    together,
+    watch_url,
+)
 from jobs.job import Job
 
 SHORT = 7  # digits of a commit's sha that GitHub makes a link of
@@ -61,7 +70,7 @@ def issue_comment(job: Job, public_url: str | None = None) -> str:
             checklist(job, job.plan),
             *_now(job),
         ]
-    return together([_asked(job), *parts], end=_footer(job, public_url))
+    return together([_asked(job), *parts], end=_footer(job, public_url), room=COMMENT_ROOM)
 
 
 def _asked(job: Job) -> str:
@@ -385,7 +394,7 @@ def pull_comment(job: Job, public_url: str | None = None) -> str:
         parts = [_heading(job, job.plan), checklist(job, job.plan), *_now(job)[:-1]]
     else:
         parts = [_before_the_plan(job)]
-    return together(parts, end=_footer(job, public_url))
+    return together(parts, end=_footer(job, public_url), room=COMMENT_ROOM)
 
 
 # ── the Checks tab ────────────────────────────────────────────────────────────────────────────────

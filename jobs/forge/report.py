@@ -23,7 +23,6 @@ from jobs.seal import Seal
 CHECK = "vibecode"  # the check run's name, as a branch protection would require it
 SOONEST = 5.0  # seconds between two writes of mere progress, at the beginning of a job
 LATEST = 120.0  # and late in a long one
-MOST_CHARS = 65_000  # of a comment; GitHub takes 65,536
 LOOK_BACK = 3_600.0  # seconds before the request from which on our comment is looked for
 
 log = structlog.get_logger()
@@ -81,33 +80,30 @@ class Report:
         return min(LATEST, max(SOONEST, (time.time() - job.received_at) / 20))
 
     async def _comment(self, job: Job) -> None:
+        hidden = memo(job, self._seal) if self._seal is not None else ""
         if job.issue is not None:
             text = render.issue_comment(job, self._public_url)
-            await self._say(job, job.issue.number, self._with_memo(job, text))
+            await self._say(job, job.issue.number, text, hidden=hidden)
         if job.pull is not None:
             text = render.pull_comment(job, self._public_url)
-            await self._say(job, job.pull.number, self._with_memo(job, text))
+            await self._say(job, job.pull.number, text, hidden=hidden)
         if thread := job.issue or job.pull:
             for n, text in enumerate(render.patch_comments(job), 1):
                 await self._say(job, thread.number, text, f"patch:{job.id}:{n}")
 
-    def _with_memo(self, job: Job, text: str) -> str:
-        hidden = memo(job, self._seal) if self._seal is not None else ""
-        return f"{text}\n\n{hidden}" if hidden and len(text) + len(hidden) < MOST_CHARS else text
-
-    async def _say(self, job: Job, number: int, text: str, key: str = "") -> None:
+    async def _say(self, job: Job, number: int, text: str, key: str = "", hidden: str = "") -> None:
         place = f"#{number} {key}"
-        if number in self._shut or self._standing.get(place) == text:
+        if number in self._shut or self._standing.get(place) == (text, hidden):
             return
         since = datetime.fromtimestamp(max(0.0, job.received_at - LOOK_BACK), UTC)
         try:
-            await self._forge.comment(number, key or f"job:{job.id}", text, since)
+            await self._forge.comment(number, key or f"job:{job.id}", text, since, hidden)
         except (Locked, Missing) as error:
             # The work goes on: its pull request and its checks can still be seen.
             log.warning("thread_shut", job=job.id, thread=number, why=str(error))
             self._shut.add(number)
         else:
-            self._standing[place] = text
+            self._standing[place] = (text, hidden)
 
     async def _describe(self, job: Job) -> None:
         if job.pull is None:

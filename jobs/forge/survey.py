@@ -7,13 +7,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
+import structlog
 from pydantic import BaseModel
 
 from jobs.forge import answers
 from jobs.forge.client import Client, patiently, read, read_list, send
-from jobs.forge.errors import ForgeError, GitHubUnreachable
+from jobs.forge.errors import AppRefused, GitHubError, GitHubUnreachable
 from jobs.forge.github import GitHub
+
+log = structlog.get_logger()
 
 PAGES = 50  # of a hundred
 
@@ -91,7 +95,7 @@ class _Commit(BaseModel):
 
 
 class Survey:
-    """Methods raise GitHubError's kinds."""
+    """Raises GitHubUnreachable and AppRefused; what GitHub refuses for good is left out."""
 
     def __init__(self, github: GitHub) -> None:
         self._github = github
@@ -101,9 +105,15 @@ class Survey:
         """All that can be reached; installations that are suspended cannot."""
         found = [item async for item in self._pages(self._app, "/app/installations", _Installation)]
         for installation in found:
-            if installation.suspended_at is None:
-                async for each in self._of(installation.id):
-                    yield each
+            if installation.suspended_at is not None:
+                continue
+            try:
+                reached = [each async for each in self._of(installation.id)]
+            except GitHubError as refusal:
+                _leave_out(refusal, installation=installation.id)
+                continue
+            for each in reached:
+                yield each
 
     async def _of(self, installation_id: int) -> AsyncIterator[Reached]:
         client = self._github.everywhere(installation_id)
@@ -116,33 +126,28 @@ class Survey:
                 break
 
     async def comments(self, of: Reached, since: float) -> list[Ours]:
-        """Our comments there that were written or changed since, newest first.
-
-        None where the App may not read them.
-        """
-        try:
-            forge = await self._github.repository(*of.key)
-        except GitHubUnreachable:
-            raise
-        except ForgeError:
-            return []
+        """Our comments there that were written or changed since, newest first."""
         when = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         path = f"/repos/{of.name}/issues/comments?since={when}&sort=updated&direction=desc"
-        return [
-            Ours(each.body or "", each.updated_at.timestamp())
-            async for each in self._pages(forge.client, path, _Comment)
-            if each.user is not None and each.user.id == forge.bot.id
-        ]
+        try:
+            forge = await self._github.repository(*of.key)
+            return [
+                Ours(each.body or "", each.updated_at.timestamp())
+                async for each in self._pages(forge.client, path, _Comment)
+                if each.user is not None and each.user.id == forge.bot.id
+            ]
+        except GitHubError as refusal:
+            _leave_out(refusal, repository=of.name)
+            return []
 
     async def commits(self, of: Reached, branch: str) -> list[Pushed]:
         """The newest hundred of the branch, newest first; none where it is not there."""
-        forge = await self._github.repository(*of.key)
-        path = f"/repos/{of.name}/commits?sha={branch}&per_page=100"
+        path = f"/repos/{of.name}/commits?sha={quote(branch, safe='')}&per_page=100"
         try:
+            forge = await self._github.repository(*of.key)
             response = await _get(forge.client, path, "read the branch")
-        except GitHubUnreachable:
-            raise
-        except ForgeError:
+        except GitHubError as refusal:
+            _leave_out(refusal, repository=of.name, branch=branch)
             return []
         return [
             Pushed(
@@ -154,6 +159,18 @@ class Survey:
             for each in read_list(_Commit, response)
         ]
 
+    async def runs_on(self, of: Reached, sha: str, job_id: str) -> bool:
+        """Whether a check run of the job on that commit is not completed."""
+        path = f"/repos/{of.name}/commits/{sha}/check-runs?filter=all&per_page=100"
+        try:
+            forge = await self._github.repository(*of.key)
+            response = await _get(forge.client, path, "look for check runs")
+        except GitHubError as refusal:
+            _leave_out(refusal, repository=of.name, commit=sha)
+            return False
+        runs = read(answers.CheckRuns, response).check_runs
+        return any(run.external_id == job_id and run.status != "completed" for run in runs)
+
     async def _pages(self, client: Client, path: str, kind: type[Any]) -> AsyncIterator[Any]:
         joint = "&" if "?" in path else "?"
         for page in range(1, PAGES + 1):
@@ -163,6 +180,12 @@ class Survey:
                 yield each
             if len(found) < 100:
                 break
+
+
+def _leave_out(refusal: GitHubError, **where: object) -> None:
+    if isinstance(refusal, GitHubUnreachable | AppRefused):
+        raise refusal
+    log.warning("not looked at after a loss", why=str(refusal), **where)
 
 
 async def _get(client: Client, path: str, what: str) -> Any:

@@ -161,8 +161,10 @@ return {1, jid, busy, full}
 """
 
 MARK = """
+if call('GET', 'vc:store') == ARGV[1] then return 1 end
 if call('GET', 'vc:marking') ~= ARGV[1] then return 0 end
 call('SET', 'vc:store', ARGV[1])
+call('DEL', 'vc:marking')
 return 1
 """
 

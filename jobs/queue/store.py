@@ -48,6 +48,7 @@ DELIVERY_KEPT = 3 * 86_400  # GitHub redelivers for three days
 RECORD_KEPT = 7 * 86_400
 JOURNAL_KEPT = 86_400
 FORGET_SECONDS = 3_600
+MARKING_SECONDS = 20  # after which a worker that looked for lost work is taken for dead
 ENTRY_KEPT_MS = 30 * 86_400_000  # an entry whose payload is gone is made anew by the sweep
 NOTES_KEPT = 2_000
 JOURNAL_BYTES = 8_000_000
@@ -236,12 +237,25 @@ class Store:
         with told():
             return bool(await self.redis.exists("vc:store"))
 
-    async def begin_marking(self) -> str:
-        """What `mark` takes; it is lost where all is lost meanwhile."""
+    async def begin_marking(self) -> str | None:
+        """What `mark` takes; None while another worker is at it."""
         mark = os.urandom(8).hex()
         with told():
-            await self.redis.set("vc:marking", mark)
-        return mark
+            first = await self.redis.set("vc:marking", mark, nx=True, ex=MARKING_SECONDS)
+        return mark if first else None
+
+    async def keep_marking(self, mark: str) -> bool:
+        """To be called before each step. False: another worker began, or all was lost again."""
+        with told():
+            return await self.redis.get("vc:marking") == mark.encode() and bool(
+                await self.redis.expire("vc:marking", MARKING_SECONDS)
+            )
+
+    async def end_marking(self, mark: str) -> None:
+        """Lets another worker, or the next round, begin at once."""
+        if await self.keep_marking(mark):
+            with told():
+                await self.redis.delete("vc:marking")
 
     async def mark(self, mark: str) -> bool:
         """False: another worker began after this one, or the store was emptied since."""

@@ -1,14 +1,17 @@
 """Redis loses everything: what is open is found again on GitHub, and nothing happens twice."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest_asyncio
-from house import House, Said, Scene, house
+from house import BOT, House, Said, Scene, house
 from scripts import finished, planned, write
 
 from jobs.job import Job
+from jobs.queue.spending import Spending
 from jobs.queue.store import job_id_of
 from vibecoder.local.model.script import Request, Script, Turn, call
 
@@ -142,3 +145,81 @@ async def test_a_memo_that_a_person_forged_is_not_believed(home: House) -> None:
     again = await scene.job(said)
     assert again.state == "awaiting_approval"
     assert len(await scene.answers()) == 1
+
+
+async def test_a_job_that_was_planning_plans_again(home: House) -> None:
+    paused = asyncio.Event()
+    script = letters()
+
+    def play(request: Request) -> Turn:
+        if "submit_plan" in request.tools and not paused.is_set():
+            paused.set()
+            return Turn((call("run_command", command="sleep 60"),))
+        return script(request)
+
+    scene = home.scene(README, script=play)
+    said = await scene.say("/vibecode write the letters")
+    await asyncio.wait_for(paused.wait(), 20)
+    await home.world.courier.settled()
+
+    await lose_everything(home)
+
+    await one_good_outcome(scene, said)
+
+
+async def test_a_last_word_cut_short_is_said_to_its_end(home: House) -> None:
+    scene = home.scene(README, script=letters())
+    done = await one_good_outcome(scene, await scene.say("/vibecode write the letters"))
+    suites = home.world.repository(scene.repository).suites.values()
+    (ours,) = (run for it in suites if it.head_sha == done.head_sha for run in it.runs.values())
+    ours.status, ours.conclusion = "in_progress", None
+
+    await lose_everything(home)
+
+    await home.until(lambda: ours.status == "completed")
+    assert (await home.store.load(done.id)).state == "succeeded"
+
+
+async def test_what_a_day_cost_is_counted_once_more_and_not_twice(home: House) -> None:
+    scene = home.scene(README, script=letters())
+    done = await one_good_outcome(scene, await scene.say("/vibecode write the letters"))
+    home.world.faults.add("GET", "hook/deliveries", 4, status=502)  # a round that breaks off
+
+    await lose_everything(home)
+
+    # Beside the issue's comment the pull request's remembers it too.
+    counted = await Spending(home.store.redis).on(time.time())
+    assert abs(counted - done.usd) < Decimal("0.00001") < done.usd
+
+
+async def test_what_cannot_be_read_does_not_hold_up_the_rest(home: House) -> None:
+    closed = home.scene(README, script=letters())
+    odd = await closed.say("/vibecode")
+    await home.verdict(odd.key)
+    scene = home.scene(README, script=letters())
+    said = await scene.say("/vibecode plan write the letters")
+    plan = await scene.job(said)
+    await scene.answer("memo:")
+    home.world.faults.add("GET", f"{closed.repository}/issues/comments", status=404)
+    home.world.faults.add("GET", r"hook/deliveries/\d+", status=404)
+
+    await lose_everything(home)
+    await scene.say(f"/vibecode accept {plan.digest[:8]}")
+
+    await one_good_outcome(scene, said)
+
+
+async def test_no_first_version_of_a_comment_which_is_mailed_holds_the_memo(home: House) -> None:
+    scene = home.scene(README, script=letters())
+    done = await one_good_outcome(scene, await scene.say("/vibecode write the letters"))
+    assert done.pull is not None
+    first = [
+        each.detail["body"]
+        for each in home.world.effects
+        if each.verb == "comment.create" and each.actor == BOT and scene.repository in each.target
+    ]
+    assert len(first) == 2
+    assert not [body for body in first if "memo:" in body]
+    for number in (scene.issue, done.pull.number):
+        bodies = [each["body"] for each in await scene.get(f"/issues/{number}/comments")]
+        assert sum("memo:" in body for body in bodies) == 1

@@ -1,5 +1,6 @@
 """What a comment remembers of its job: read back as it was, and never believed when it was not."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,10 +12,19 @@ from structlog.testing import capture_logs
 
 from agent.plan import Plan, Step
 from jobs.commands import Actor, Issue, Repository, StartJob
-from jobs.events import Allowed, Approved, Charged, Cloned, Finished, Planned, Received
+from jobs.events import (
+    Allowed,
+    Approved,
+    Charged,
+    Cloned,
+    Finished,
+    Planned,
+    Received,
+    StepCommitted,
+)
 from jobs.job import Job, fold
 from jobs.journal import pack, unpack
-from jobs.memo import essence, memo, remembered
+from jobs.memo import MOST_CHARS, essence, memo, remembered
 from jobs.seal import Seal, SealBroken
 
 ID = "j" + "0123456789" * 2
@@ -64,6 +74,26 @@ def test_a_job_is_remembered_as_it_stands(ended: bool) -> None:
     assert (again.branch, again.base_sha, again.approved_by) == (it.branch, it.base_sha, ANN)
     assert memo(again, SEAL) == memo(it, SEAL)  # what has not changed is not written again
     assert "Late" not in memo(it, SEAL)
+
+
+def test_a_job_of_many_words_is_remembered_in_fewer_and_with_all_its_steps() -> None:
+    words = "".join(chr(0x4E00 + n * 7919 % 20_000) for n in range(30_000))
+    paths = tuple(f"src/{words[n : n + 90]}.py" for n in range(0, 20_000, 100))
+    steps = tuple(Step(f"s{n}", f"Step {n}", words[n:9_000], paths) for n in range(8))
+    plan = Plan("Fix the clock", words, steps, words, paths, paths, paths, paths)
+    long = job().apply(Planned(5.0, plan, "e" * 64, True))
+    long = replace(long, command=replace(ASKED, text=words))
+    for n in range(4):
+        long = long.apply(StepCommitted(6.0, n + 1, f"{n}" * 40, f"Step {n}", paths, 1, 0, n))
+    assert 1_000 < len(memo(long, SEAL)) < MOST_CHARS + 40
+    events = remembered(body(long), SEAL)
+    assert events is not None
+    again = fold(ID, events)
+    assert again.plan is not None
+    assert [step.title for step in again.plan.steps] == [step.title for step in steps]
+    assert [each.sha for each in again.commits] == [each.sha for each in long.commits]
+    assert again.digest == long.digest
+    assert words.startswith(again.command.text[:-1]) and again.command.text.endswith("…")
 
 
 def test_before_there_is_a_branch_there_is_nothing_to_go_on_from() -> None:

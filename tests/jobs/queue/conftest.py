@@ -21,6 +21,7 @@ def server() -> Iterator[Server]:
 async def store(server: Server) -> AsyncIterator[Store]:
     store = Store(connect(server.url, retries=3))
     await store.redis.flushall()
-    await store.mark(await store.begin_marking())
+    mark = await store.begin_marking()
+    assert mark is not None and await store.mark(mark)
     yield store
     await store.close()
