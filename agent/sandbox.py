@@ -1,4 +1,4 @@
-"""The sandbox: where a repository's files are and where its code runs. The only importer of e2b.
+"""The sandbox: where a repository's files are and where its code runs. It alone calls e2b.
 
 https://e2b.dev/docs (SDK 2.63). Nothing secret ever goes in. Everything that comes out is a claim
 by code that we do not trust: it is bounded here and judged by whoever asked.
@@ -13,36 +13,28 @@ import io
 import itertools
 import json
 import posixpath
-import re
 import secrets
 import shlex
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-import httpx
-from connectrpc.errors import ConnectError
 from e2b import (
     AsyncCommandHandle,
     AsyncSandbox,
-    AuthenticationException,
     CommandExitException,
-    FileNotFoundException,
-    InvalidArgumentException,
     NotEnoughSpaceException,
-    RateLimitException,
     SandboxException,
-    SandboxNotFoundException,
     SandboxQuery,
     SandboxState,
 )
-from e2b.exceptions import SandboxNotRunningException, ServiceBusyException
 
-from agent.errors import AgentError, SandboxError, SandboxGone, SandboxRefused
+from agent.errors import AgentError, SandboxBusy, SandboxError, SandboxRefused
+from agent.faults import about_file, told, told_of_room
 
 HOME = "/home/user"
 ROOT = "/home/user/repo"
@@ -54,6 +46,8 @@ KEEP = 15_000  # bytes of an output's head, and of its tail
 MAX_FILE = 20_000_000  # bytes of one file read into memory
 MAX_MANIFEST = 64_000_000  # bytes, unpacked
 MAX_ANSWER = 8_000_000  # characters of an answer in JSON
+UPLOAD_SECONDS = 600  # for all of a repository's files
+END_SECONDS = 5  # to end a command or a sandbox: somebody may wait, and the sweep comes later
 PAUSES = (1.0, 3.0)  # seconds before making one is tried again
 ENVIRONMENT = {
     "CI": "1",
@@ -89,7 +83,7 @@ class Ran:
     output: str  # stdout and stderr as they came; of a long one its two ends
     output_sha256: str  # over all bytes of the output
     seconds: float
-    log: str  # path in the sandbox of the output, up to 20 MB
+    log: str  # path in the sandbox of the output, up to 20 MB; empty where it could not be kept
 
 
 class Sandboxes:
@@ -102,14 +96,15 @@ class Sandboxes:
     async def create(self, job_id: str, attempt: str) -> "Sandbox":
         """A new sandbox without internet. The same job and attempt give the same one.
 
-        Raises SandboxRefused where key or quota do not allow it, else SandboxError.
+        Raises SandboxRefused where the key does not allow it, SandboxBusy where there is no room
+        now, else SandboxError.
         """
         key = hashlib.sha256(f"{self._owner}\n{job_id}\n{attempt}".encode()).hexdigest()
         for pause in (*PAUSES, None):
             try:
                 box = await self._create(job_id, key)
                 break
-            except SandboxRefused:
+            except (SandboxRefused, SandboxBusy):
                 raise
             except SandboxError:
                 if pause is None:
@@ -125,7 +120,7 @@ class Sandboxes:
         return sandbox
 
     async def _create(self, job_id: str, key: str) -> AsyncSandbox:
-        with _errors("could not be created"):
+        with told_of_room("could not be created"):
             return await AsyncSandbox.create(
                 self._settings.template,
                 timeout=self._settings.seconds,
@@ -138,7 +133,7 @@ class Sandboxes:
 
     async def connect(self, sandbox_id: str) -> "Sandbox":
         """The sandbox as it was left. Raises SandboxGone if there is none any more."""
-        with _errors("could not be reached"):
+        with told_of_room("could not be reached"):
             box = await AsyncSandbox.connect(
                 sandbox_id, timeout=self._settings.seconds, **self._connection()
             )
@@ -156,16 +151,19 @@ class Sandboxes:
             state=[SandboxState.RUNNING, SandboxState.PAUSED],
         )
         killed = []
-        with _errors("could not be listed"):
+        with told("could not be listed"):
             pages = AsyncSandbox.list(query=query, **self._connection())
-            while pages.has_next:
-                for info in await pages.next_items():
-                    # Checked again: a server that ignores the filter must not cost others theirs.
-                    if info.metadata.get("vibecoder_owner") != self._owner:
-                        continue
-                    if not await wanted(info.metadata.get("vibecoder_job", "")):
+        while pages.has_next:
+            with told("could not be listed"):
+                page = await pages.next_items()
+            for info in page:
+                # Checked again: a server that ignores the filter must not cost others theirs.
+                if info.metadata.get("vibecoder_owner") != self._owner:
+                    continue
+                if not await wanted(info.metadata.get("vibecoder_job", "")):
+                    with told("could not be ended"):
                         await AsyncSandbox.kill(info.sandbox_id, **self._connection())
-                        killed.append(info.sandbox_id)
+                    killed.append(info.sandbox_id)
         return killed
 
     def _connection(self) -> dict[str, Any]:
@@ -192,7 +190,7 @@ class Sandbox:
 
     async def prepare(self) -> None:
         """Put our scripts inside and make the root; harmless if they are there."""
-        with _errors("could not be prepared"):
+        with told("could not be prepared"):
             await self._put_scripts()
             await self._box.files.make_dir(ROOT)
 
@@ -227,6 +225,7 @@ class Sandbox:
         except ValueError as refusal:
             return Ran(126, str(refusal), nothing, 0.0, log)  # the shell's code for "cannot run"
         try:
+            log = log if answer.get("logged", True) else ""
             return Ran(
                 exit_code=_optional_int(answer["exit_code"]),
                 output=_joined(answer, log),
@@ -234,7 +233,7 @@ class Sandbox:
                 seconds=float(answer["seconds"]),
                 log=log,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SandboxError("The sandbox gave a garbled account of a command.") from error
 
     async def read(self, path: str) -> bytes:
@@ -246,7 +245,7 @@ class Sandbox:
         place = self.resolve(path)
         found = bytearray()
         try:
-            with _errors(f"could not read {path}", passing=(SandboxException, _TooLarge)):
+            with told(f"could not read {path}", passing=(SandboxException, _TooLarge)):
                 async with await self._box.files.read(place, format="stream") as stream:
                     async for chunk in stream:
                         found += chunk
@@ -255,22 +254,23 @@ class Sandbox:
         except _TooLarge as error:
             raise OSError(errno.EFBIG, f"is larger than {MAX_FILE:,} bytes", path) from error
         except SandboxException as error:
-            raise _about_file(error, path, "could not read") from error
+            raise about_file(error, path, "could not read") from error
         return bytes(found)
 
     async def write(self, path: str, data: bytes) -> None:
         """Write a file, with the folders above it. Raises OSError where that cannot be."""
         try:
-            with _errors(f"could not write {path}", passing=(SandboxException,)):
+            with told(f"could not write {path}", passing=(SandboxException,)):
                 await self._box.files.write(self.resolve(path), data, use_octet_stream=True)
         except SandboxException as error:
-            raise _about_file(error, path, "could not write") from error
+            raise about_file(error, path, "could not write") from error
 
     async def unpack(self, tar: BinaryIO) -> None:
         """Extract a tar file, streamed from `tar`, into the root."""
         place = f"{OURS}/upload.tar"
-        with _errors("could not take the repository's files"):
-            await self._box.files.write(place, tar)
+        with told("could not take the repository's files"):
+            async with asyncio.timeout(UPLOAD_SECONDS):
+                await self._box.files.write(place, tar)
             try:
                 await self._box.commands.run(
                     f"mkdir -p {ROOT} && tar -xpf {place} --no-same-owner -C {ROOT} && rm {place}",
@@ -334,13 +334,13 @@ class Sandbox:
 
     async def keep_alive(self) -> None:
         """Let it live for its full time from now on."""
-        with _errors("could not be kept alive"):
+        with told("could not be kept alive"):
             await self._box.set_timeout(self._seconds)
 
     async def kill(self) -> None:
         """End it with everything inside; nothing happens if it is gone already."""
-        with _errors("could not be ended"):
-            await self._box.kill()
+        with told("could not be ended"):
+            await self._box.kill(request_timeout=END_SECONDS)
 
     def resolve(self, path: str) -> str:
         """The absolute, normalised path in the sandbox; relative ones start at the root."""
@@ -401,31 +401,36 @@ class Sandbox:
         variables = dict(env)
         if len(text) > 100_000:  # the kernel allows 128 KiB for one variable
             place = f"{OURS}/{self._mark}-{next(self._numbers)}.json"
-            with _errors("could not be asked"):
-                await self._box.files.write(place, text)
+            try:
+                with told("could not be asked", passing=(NotEnoughSpaceException,)):
+                    await self._box.files.write(place, text)
+            except NotEnoughSpaceException as error:
+                raise ValueError(
+                    "The sandbox's disk is full: delete what is not needed, or ask for less."
+                ) from error
             command += f" {shlex.quote(place)}"
         else:
             variables["VIBECODER_REQUEST"] = text
         problem: list[str] = []
-        for attempt in (1, 2):
+        code = await self._command(command, variables, out, problem, seconds)
+        if code not in {0, 3} and "can't open file" in "".join(problem):
+            with told("could not be prepared"):
+                await self._put_scripts()  # somebody cleaned up
             problem.clear()
-            with _errors("could not be asked"):
-                try:
-                    await self._command(command, variables, out, problem, seconds)
-                    return
-                except CommandExitException as error:
-                    said = "".join(problem).strip()[:2000]
-                    if error.exit_code == 3:
-                        raise ValueError(said or "no reason was given") from error
-                    if "can't open file" in said and attempt == 1:
-                        await self._put_scripts()  # somebody cleaned up
-                        continue
-                    if error.exit_code == 127:
-                        raise SandboxError(
-                            "The sandbox's template has no python3, which is needed inside: "
-                            "use one that has Python 3.8 or newer."
-                        ) from error
-                    raise _NoAnswer(said[-300:]) from error
+            code = await self._command(command, variables, out, problem, seconds)
+        said = "".join(problem).strip()[:2000]
+        match code:
+            case 0:
+                return
+            case 3:
+                raise ValueError(said or "no reason was given")
+            case 127:
+                raise SandboxError(
+                    "The sandbox's template has no python3, which is needed inside: use one that "
+                    "has Python 3.8 or newer."
+                )
+            case _:
+                raise _NoAnswer(said[-300:])
 
     async def _command(
         self,
@@ -434,7 +439,8 @@ class Sandbox:
         out: Callable[[str], None],
         problem: list[str],
         seconds: float,
-    ) -> None:
+    ) -> int:
+        """The exit code. Raises what `out` raises, too."""
         failure: list[Exception] = []
         handle: AsyncCommandHandle[None] | None = None
 
@@ -452,30 +458,36 @@ class Sandbox:
             if len(problem) < 50:
                 problem.append(text[:2000])
 
-        handle = await self._box.commands.run(
-            command,
-            background=True,
-            envs=env,
-            cwd=HOME,
-            on_stdout=collect,
-            on_stderr=complain,
-            timeout=seconds,
-            retain_output=False,
-        )
+        with told("could not be asked"):
+            handle = await self._box.commands.run(
+                command,
+                background=True,
+                envs=env,
+                cwd=HOME,
+                on_stdout=collect,
+                on_stderr=complain,
+                timeout=seconds,
+                retain_output=False,
+            )
         try:
-            await handle.wait()
+            with told("could not finish a command", passing=(CommandExitException,)):
+                ended = await handle.wait()
         except asyncio.CancelledError:
             with suppress(Exception):  # being cancelled is what counts, and the sandbox may be gone
-                await asyncio.shield(handle.kill())
+                async with asyncio.timeout(END_SECONDS):
+                    await asyncio.shield(handle.kill())
             raise
-        except Exception as error:
+        except CommandExitException as error:
+            code = error.exit_code
+        except SandboxError as error:
             if failure:
                 raise failure[0] from error
-            if type(error) is Exception:  # so the SDK says that the stream ended early
-                raise SandboxError(f"The connection to the sandbox broke: {error}") from error
             raise
+        else:
+            code = ended.exit_code
         if failure:
             raise failure[0]
+        return code
 
 
 class _TooLarge(Exception):
@@ -486,69 +498,16 @@ class _NoAnswer(Exception):
     """Our script ended without an answer: something in the sandbox killed it."""
 
 
-@contextmanager
-def _errors(what: str, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn what the SDK may raise into our own errors; it has no common base of its own."""
-    try:
-        yield
-    except passing:
-        raise
-    except (
-        SandboxException,
-        AuthenticationException,
-        ServiceBusyException,
-        httpx.HTTPError,
-        ConnectError,
-        OSError,
-        json.JSONDecodeError,
-    ) as error:
-        raise _translated(error, what) from error
-
-
-def _about_file(error: SandboxException, path: str, what: str) -> OSError | AgentError:
-    """The error as the file's fault where it is, else as the sandbox's."""
-    if isinstance(error, FileNotFoundException):
-        return FileNotFoundError(errno.ENOENT, "does not exist", path)
-    if isinstance(error, InvalidArgumentException):
-        return IsADirectoryError(errno.EISDIR, "is not a regular file", path)
-    if type(error) is SandboxException:  # such as "403: permission denied"
-        return OSError(errno.EACCES, " ".join(str(error).split())[:200], path)
-    return _translated(error, f"{what} {path}")
-
-
-def _translated(error: Exception, what: str) -> AgentError:
-    match error:
-        case SandboxNotRunningException() | SandboxNotFoundException():
-            return SandboxGone(f"The sandbox no longer exists, so it {what}.")
-        case AuthenticationException():
-            return SandboxRefused(
-                f"The sandbox {what}: its provider did not accept the key. Check E2B_API_KEY."
-            )
-        case RateLimitException():
-            return SandboxRefused(
-                f"The sandbox {what}: the provider's limit for this account is reached. "
-                "Try again later, or raise the limit."
-            )
-        case ServiceBusyException():
-            return SandboxError(f"The sandbox {what}: the provider has no room. Try again later.")
-        case NotEnoughSpaceException():
-            return SandboxError(f"The sandbox {what}: its disk is full.")
-        case _:
-            # Addresses inside a deployment are nobody's business on GitHub.
-            words = re.sub(r"\(?https?://\S+", "its address", " ".join(str(error).split()))
-            why = words[:300] or type(error).__name__
-            return SandboxError(f"The sandbox {what}: {why}")
-
-
 def _joined(answer: Mapping[str, Any], log: str) -> str:
     head = base64.b64decode(answer["head"])[:KEEP]
     tail = base64.b64decode(answer["tail"])[-KEEP:]
     left_out = int(answer["bytes"]) - len(head) - len(tail)
     if left_out <= 0:
         return (head + tail).decode(errors="replace")
+    where = f"all of it is in {log}" if log else "it could not be kept: the disk may be full"
     return (
         f"{head.decode(errors='replace')}\n"
-        f"… {left_out:,} bytes left out here; all of it is in {log} …\n"
+        f"… {left_out:,} bytes left out here; {where} …\n"
         f"{tail.decode(errors='replace')}"
     )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
 import selectors
@@ -25,7 +26,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 MAX_LOG = 20000000  # bytes of one command's output that are kept on disk
 PR_SET_CHILD_SUBREAPER = 36
@@ -43,19 +44,22 @@ def main() -> None:
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """Run a shell command; everything that it started has ended when this returns.
 
-    {command, cwd, seconds, log, keep} -> {exit_code, seconds, bytes, sha256, head, tail} where
-    head and tail are base64 of at most `keep` bytes each, the tail empty when the head has it all.
+    {command, cwd, seconds, log, keep} -> {exit_code, seconds, bytes, sha256, head, tail, logged}
+    where head and tail are base64 of at most `keep` bytes each, the tail empty when the head has it
+    all. `logged` is false where the log is not whole: the disk may be full.
     """
     command = request["command"]
-    os.makedirs(os.path.dirname(request["log"]), exist_ok=True)
     kept = Kept(request["log"], request["keep"])  # before the command, which may clear our folder
     script = None
     if (
         len(command.encode("utf-8", "surrogateescape")) > 100000
     ):  # one argument may have 128 KiB at most
         script = request["log"] + ".sh"
-        with open(script, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(command)
+        try:
+            with open(script, "w", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(command)
+        except OSError as error:
+            _refuse(error)
     _adopt_orphans()
     started = time.monotonic()
     deadline = started + request["seconds"]
@@ -69,14 +73,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
             start_new_session=True,
         )
     except OSError as error:
-        sys.stderr.write(f"The command could not be started: {error}.")
-        sys.exit(3)
+        _refuse(error)
     finished = _collect(process, kept, deadline)
     exit_code = process.returncode if finished else None
     if exit_code is not None and exit_code < 0:
         exit_code = 128 - exit_code  # as a shell reports death by a signal
     _end_all()
-    kept.close()
     return {
         "exit_code": exit_code,
         "seconds": time.monotonic() - started,
@@ -84,7 +86,13 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         "sha256": kept.sha.hexdigest(),
         "head": base64.b64encode(bytes(kept.head)).decode(),
         "tail": base64.b64encode(bytes(kept.tail)).decode(),
+        "logged": kept.log is not None,
     }
+
+
+def _refuse(error: OSError) -> NoReturn:
+    sys.stderr.write(f"The command could not be started: {error}.")
+    sys.exit(3)
 
 
 def _adopt_orphans() -> None:
@@ -106,11 +114,22 @@ class Kept:
         self.head = bytearray()
         self.tail = bytearray()
         self.keep = keep
-        self.log = open(log, "wb")  # noqa: SIM115  # closed by close()
+        self.log: io.FileIO | None = None
+        try:
+            os.makedirs(os.path.dirname(log), exist_ok=True)
+            self.log = io.FileIO(log, "w")
+        except OSError:
+            pass  # a full disk: the output's ends are kept all the same
 
     def add(self, data: bytes) -> None:
-        if self.bytes < MAX_LOG:
-            self.log.write(data[: MAX_LOG - self.bytes])
+        if self.log is not None and self.bytes < MAX_LOG:
+            wanted = data[: MAX_LOG - self.bytes]
+            try:
+                written = self.log.write(wanted)
+            except OSError:
+                written = 0
+            if written != len(wanted):
+                self.close()
         self.sha.update(data)
         self.bytes += len(data)
         room = self.keep - len(self.head)
@@ -119,7 +138,10 @@ class Kept:
         del self.tail[: -self.keep]
 
     def close(self) -> None:
-        self.log.close()
+        """The log is not written any further."""
+        if self.log is not None:
+            self.log.close()
+            self.log = None
 
 
 def _collect(process: subprocess.Popen[bytes], kept: Kept, deadline: float) -> bool:

@@ -1,6 +1,7 @@
 """Carries out the model's tool calls in the sandbox and keeps the ledger of what was done."""
 
 import asyncio
+import errno
 import hashlib
 import posixpath
 import time
@@ -276,6 +277,12 @@ class Workbench:
         try:
             await self.sandbox.write(path, after)
         except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self.ledger.edits += 1  # it may be cut off now
+                raise ToolFailed(
+                    f"{path} was not written as a whole: it {error.strerror}. Delete what is not "
+                    "needed, such as build output and caches, then write the file again."
+                ) from error
             raise ToolFailed(f"{path} cannot be written: it {error.strerror}.") from error
         self.ledger.edits += 1
         found = await self._new_problems(path, after)
@@ -349,7 +356,7 @@ def _account(run: Run, ran: Ran, output: str, limit: float) -> str:
     header = f"[{run.id}] exit {run.exit_code} in {ran.seconds:.2f} s"
     most = tools.OUTPUT_ON_SUCCESS if run.exit_code == 0 else tools.OUTPUT_ON_FAILURE
     shown = ends(output, most) or "(no output)"
-    if len(output) > most:
+    if len(output) > most and ran.log:
         shown += f"\nAll of the output is in {ran.log}."
     return f"{header}\n{shown}"
 

@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from shutil import rmtree
 import structlog
 from arq.worker import RetryJob
 
-from agent.errors import AgentError, SandboxError, SandboxGone, SandboxRefused
+from agent.errors import AgentError, SandboxBusy, SandboxError, SandboxGone, SandboxRefused
 from agent.loop import Assignment, IssueText
 from agent.sandbox import Sandbox
 from jobs.events import Cloned, Noted, SandboxReady, StepCommitted
@@ -158,8 +158,16 @@ async def sandbox_of(record: Record, checkout: Checkout) -> tuple[Sandbox, bool]
     """A sandbox with the files; True where it is the one that an earlier owner worked in."""
     job, shop, began = record.job, record.shop, time.monotonic()
     if job.sandbox_id:
-        with suppress(SandboxGone):
+        try:
             return await shop.sandboxes.connect(job.sandbox_id), True
+        except SandboxGone:
+            log.info("sandbox gone", sandbox=job.sandbox_id)
+        except (SandboxBusy, SandboxRefused):
+            raise
+        except SandboxError as error:
+            if record.lease.attempt == 1:
+                raise  # a second look may find it well
+            log.warning("sandbox given up", sandbox=job.sandbox_id, reason=str(error))
     sandbox = await shop.sandboxes.create(job.id, str(record.lease.token))
     try:
         with tempfile.TemporaryFile() as tar:

@@ -12,7 +12,14 @@ from contextlib import asynccontextmanager
 import structlog
 from arq.worker import RetryJob
 
-from agent.errors import AgentError, LimitReached, SandboxError, SandboxRefused
+from agent.errors import (
+    AgentError,
+    LimitReached,
+    SandboxBusy,
+    SandboxError,
+    SandboxGone,
+    SandboxRefused,
+)
 from agent.loop import Assignment, Nothing
 from jobs import repoconfig
 from jobs.events import Claimed, Finished, Noted
@@ -31,7 +38,7 @@ from jobs.steps import execute, limits_of, plan
 
 log = structlog.get_logger()
 
-AWAY_SECONDS = 30.0  # until a job goes on that GitHub's being away interrupted
+AWAY_SECONDS = 30.0  # until a job goes on that waits for GitHub, or for room for a sandbox
 LAST_WORD_SECONDS = 6 * 3600.0  # after its end, for how long a job's last word is tried again
 
 
@@ -62,7 +69,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
         if lease.cancelled or record.job.cancelled_by is not None:
             # Asked while an earlier worker died: nobody would cancel this task again.
             raise asyncio.CancelledError
-        async with _in_time(record), shown(record, report):
+        async with _in_time(record), shown(record, report), _hitches_told(record):
             end = await _carry(record, await record.forge(), report)
     except RetryJob:
         raise  # another worker's now
@@ -75,6 +82,8 @@ async def work(shop: Workshop, lease: Lease) -> None:
         end = record.end("stopped", str(error))
     except SandboxRefused as error:
         end = record.end("failed", str(error))
+    except SandboxBusy as error:
+        raise TryLater(str(error), AWAY_SECONDS) from error  # bounded as GitHub's being away is
     except SandboxError as error:
         if lease.attempt < TRIES:
             raise  # it is tried again, in a new one where it is gone, from the last commit
@@ -173,6 +182,23 @@ async def _in_time(record: Record) -> AsyncIterator[None]:
         if not limit.expired():
             raise
         raise LimitReached(f"The job's limit of {minutes} minutes was reached.") from None
+
+
+@asynccontextmanager
+async def _hitches_told(record: Record) -> AsyncIterator[None]:
+    """One calm line for whoever watches, before the sandbox is tried again."""
+    try:
+        yield
+    except SandboxError as error:
+        words = "The sandbox failed; I try it again."
+        if isinstance(error, SandboxBusy):
+            words = "There is no room for another sandbox right now; I wait for it."
+        elif isinstance(error, SandboxGone):
+            words = "The sandbox was lost; I go on in a new one."
+        ends = isinstance(error, SandboxRefused) or record.lease.attempt >= TRIES
+        if record.job.note != words and (not ends or isinstance(error, SandboxBusy)):
+            await record.add(Noted(record.now, words))
+        raise
 
 
 async def _cancelled(record: Record) -> Finished:

@@ -139,3 +139,18 @@ def test_python_is_judged_by_the_interpreter_at_hand(tmp_path: Path) -> None:
     assert answer["good.py"] is None
     assert answer["bad.py"][0] == 2
     assert all(answer[name] for name in names[1:])
+
+
+def test_a_command_runs_though_the_disk_is_full() -> None:
+    request = {"command": "seq 9999", "cwd": "/", "seconds": 20, "log": "/dev/full", "keep": 1000}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", SCRIPTS["supervise.py"]],
+        env={"VIBECODER_REQUEST": json.dumps(request)},
+        capture_output=True,
+        check=True,
+    )
+    answer = json.loads(done.stdout)
+    assert answer["exit_code"] == 0
+    assert answer["logged"] is False
+    assert base64.b64decode(answer["head"]).startswith(b"1\n2\n")
+    assert base64.b64decode(answer["tail"]).endswith(b"9998\n9999\n")

@@ -20,6 +20,7 @@ import structlog
 from e2b import AsyncSandbox
 
 from jobs.job import Job, fold
+from jobs.queue.lease import LeasedWorker
 from jobs.queue.store import Store, job_id_of
 from vibecoder.compose.store import WEB_RETRIES, open_store
 from vibecoder.compose.web import front_door
@@ -58,6 +59,8 @@ class House:
     store: Store
     log: list[Mapping[str, Any]]
     changed: asyncio.Condition
+    settings: Settings
+    worker: LeasedWorker
     _names: "itertools.count[int]" = field(default_factory=itertools.count)
 
     @property
@@ -288,7 +291,7 @@ async def house(
             ) as leased:
                 running = asyncio.create_task(leased.async_run())
                 try:
-                    yield House(here, service, store, log, changed)
+                    yield House(here, service, store, log, changed, settings, leased)
                 finally:
                     leased.stop()
                     await running

@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from house import House, Scene
+from house import PATIENCE, House, Scene
 from scripts import finished, job, write
 
 from jobs.events import Charged, JobEvent, Noted
@@ -177,7 +177,7 @@ async def test_the_following_conversation_survives_its_sandbox(house: House) -> 
 
     scene = house.scene(README, script=play)
     said = await scene.say("/vibecode do it")
-    await asleep.wait()
+    await asyncio.wait_for(asleep.wait(), PATIENCE)
     running = await scene.job_when(said, lambda it: bool(it.commits))
 
     await house.kill_sandbox(running.sandbox_id)
