@@ -9,10 +9,10 @@ Source: https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import githubkit
 import httpx
@@ -34,12 +34,13 @@ from tenacity import (
 )
 
 from jobs.forge import answers
-from jobs.forge.errors import AppRefused, GitHubError, GitHubUnreachable, RateLimited
+from jobs.forge.errors import AppRefused, GitHubError, GitHubUnreachable, Missing, RateLimited
 from jobs.forge.tokens import AppSettings, Tokens
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)  # seconds; githubkit's own default is none
 PATIENCE = 60.0  # seconds that one call may wait in all, for a limit to pass or an outage to end
 ATTEMPTS = 4
+RESERVE = 100  # writes of an installation's hour that are not for mere progress
 
 Client = githubkit.GitHub[Any]
 T = TypeVar("T", bound=BaseModel)
@@ -91,50 +92,57 @@ def check_private_key(pem: str) -> None:
         raise AppRefused("The App's private key is no RSA key of at least 2048 bits.")
 
 
-class Writer:
-    """The writes of one installation: one at a time, as GitHub advises, and 80 a minute at most.
+class Pace(Protocol):
+    """Gives turns to the writes of all workers; where none is given, nobody is made to wait."""
 
-    The first 20 go out at once and then one a second, so that a short job is not slowed down. Where
-    GitHub sets one of them a limit, the others do not run against it as well.
+    async def turn(self, installation_id: int, patience: float) -> float: ...
+    async def left(self, installation_id: int) -> int: ...
+    async def hold(self, installation_id: int, until: float) -> None: ...
+
+
+class Writer:
+    """The writes of one installation: in turn, and of one worker one at a time, as GitHub advises.
+
+    Where GitHub sets one of them a limit, the others do not run against it as well.
     """
 
-    BURST = 20.0
-    A_SECOND = 1.0
-
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
-        self._left = self.BURST
-        self._at = time.monotonic()
+    def __init__(self, installation_id: int, pace: Pace | None) -> None:
+        self._installation_id = installation_id
+        self._pace = pace
+        self._one = asyncio.Lock()
         self._limit: RateLimited | None = None
 
-    def hold(self, limit: RateLimited) -> None:
-        self._limit = limit
+    async def scarce(self) -> bool:
+        """Whether so few writes are left that they are for what must be said."""
+        return self._pace is not None and await self._pace.left(self._installation_id) < RESERVE
 
-    def check(self) -> None:
-        """Raises RateLimited while a limit lasts."""
+    async def hold(self, limit: RateLimited) -> None:
+        self._limit = limit
+        if self._pace is not None:
+            await self._pace.hold(self._installation_id, limit.until)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Raises RateLimited while a limit lasts, and where the turn is too far away."""
+        self._check()
+        if self._pace is not None:
+            wait = await self._pace.turn(self._installation_id, PATIENCE)
+            if wait > PATIENCE:
+                until = time.time() + wait
+                at = time.strftime("%H:%M UTC", time.gmtime(until))
+                raise RateLimited(
+                    "GitHub takes only so many writes an hour for one account, and these are used "
+                    f"up. It goes on at {at}.",
+                    until,
+                )
+            await asyncio.sleep(wait)
+        async with self._one:
+            self._check()
+            yield
+
+    def _check(self) -> None:
         if self._limit is not None and self._limit.until > time.time():
             raise RateLimited(str(self._limit), self._limit.until)
-
-    async def __aenter__(self) -> None:
-        await self._turn.acquire()
-        try:
-            now = time.monotonic()
-            self._left = min(self.BURST, self._left + (now - self._at) * self.A_SECOND)
-            self._at = now
-            self._left -= 1
-            if self._left < 0:
-                await asyncio.sleep(-self._left / self.A_SECOND)
-        except BaseException:
-            self._turn.release()
-            raise
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._turn.release()
 
 
 async def send(client: Client, method: str, path: str, *, what: str, **more: Any) -> httpx.Response:
@@ -155,7 +163,11 @@ async def send(client: Client, method: str, path: str, *, what: str, **more: Any
                 "Try again in a few minutes."
             ) from None
         raise cause from None
-    return response.raw_response
+    answer = response.raw_response
+    if answer.request.method != method:
+        # A redirect that made a write a read (301), such as from an issue that was transferred.
+        raise Missing(f"It was moved away on GitHub, so we could not {what}.")
+    return answer
 
 
 async def patiently(attempt: Callable[[], Awaitable[R]]) -> R:

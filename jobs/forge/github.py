@@ -19,6 +19,7 @@ from jobs.forge import answers
 from jobs.forge.client import (
     Client,
     Connections,
+    Pace,
     Writer,
     check_private_key,
     patiently,
@@ -64,15 +65,19 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class GitHub:
-    """One per worker: the App, its tokens and the connections. `async with GitHub(settings)`."""
+    """One per worker: the App, its tokens and the connections. `async with GitHub(settings)`.
 
-    def __init__(self, settings: AppSettings) -> None:
+    `pace` gives turns to its writes; whoever writes little or nothing needs none.
+    """
+
+    def __init__(self, settings: AppSettings, pace: Pace | None = None) -> None:
         self.settings = settings
         self.tokens = Tokens(partial(self._mint, PERMISSIONS))
         self._voices = Tokens(self._mint_granted)
         self._lists = Tokens(partial(self._mint, {"metadata": "read"}))
         self.connections = Connections(settings)
         self._app = self.connections.app()
+        self._pace = pace
         self._writers: dict[int, Writer] = {}
         self._bot: Bot | None = None
 
@@ -153,7 +158,7 @@ class GitHub:
         self._voices.forget(installation_id)
 
     def writer(self, installation_id: int) -> Writer:
-        return self._writers.setdefault(installation_id, Writer())
+        return self._writers.setdefault(installation_id, Writer(installation_id, self._pace))
 
     async def _mint(
         self, permissions: Mapping[str, str], installation_id: int, repository_id: int
@@ -242,6 +247,10 @@ class Forge:
         forge = copy.copy(self)
         forge._guard = guard
         return forge
+
+    async def scarce(self) -> bool:
+        """Whether the writes that are left of this hour are for what must be said."""
+        return await self._writer.scarce()
 
     def remote_token(self) -> Callable[[], str]:
         """For git's threads: each call gives a token that is good for the next minutes."""
@@ -377,7 +386,8 @@ class Forge:
         """The pull request from branch `head`: found, or opened as a draft where GitHub allows.
 
         One that is open gets the new `body`; its title, and one that a person closed, are left
-        alone. Raises ValidationRefused, such as where there is no commit between the branches.
+        alone. Raises Missing where the base is gone, and ValidationRefused, such as where there is
+        no commit between the branches.
         """
         what = "open the pull request"
 
@@ -521,6 +531,11 @@ class Forge:
         try:
             return await self._create(answers.PullAnswer, "/pulls", wanted, find, what=what)
         except ValidationRefused as refused:
+            if "base invalid" in refused.faults:
+                raise Missing(
+                    f"The branch `{wanted['base']}`, from which this began, is gone, so we could "
+                    f"not {what}. What was committed is on `{wanted['head']}`."
+                ) from None
             if not any("already exists" in fault.lower() for fault in refused.faults):
                 raise
             found = await find()
@@ -562,14 +577,13 @@ class Forge:
 
     async def _write(self, method: str, path: str, json: Any, what: str) -> httpx.Response:
         url = f"/repos/{self.name}{path}"
-        async with self._writer:
-            self._writer.check()
+        async with self._writer.turn():
             if self._guard is not None:
                 await self._guard()
             try:
                 return await send(self.client, method, url, json=json, what=what)
             except RateLimited as limit:
-                self._writer.hold(limit)
+                await self._writer.hold(limit)
                 raise
 
     async def _repeatable(self, method: str, path: str, json: Any, what: str) -> httpx.Response:

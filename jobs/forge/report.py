@@ -5,14 +5,22 @@ comments, pull request and check runs.
 """
 
 import asyncio
+import math
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
 
 from jobs.events import Checked
 from jobs.forge import proof, render
-from jobs.forge.errors import GitHubUnreachable, Locked, Missing
+from jobs.forge.errors import (
+    GitHubUnreachable,
+    Locked,
+    Missing,
+    NotGranted,
+    ValidationRefused,
+)
 from jobs.forge.facts import Conclusion, Guard
 from jobs.forge.github import Forge
 from jobs.forge.pieces import watch_url
@@ -32,8 +40,8 @@ class Report:
     """One job's comments, pull request and check runs.
 
     Progress is written every few seconds at most, and ever more seldom in a long job, because
-    GitHub allows an installation some 500 such writes an hour. A change of state is written at
-    once.
+    GitHub allows an installation some 500 such writes an hour. A commit is written at once, unless
+    few of these are left, and what people wait for always.
     """
 
     def __init__(
@@ -45,9 +53,10 @@ class Report:
         self._public_url = public_url
         self._showing = asyncio.Lock()
         self._state: object = None  # that GitHub shows
-        self._at = 0.0  # when it was last written to, monotonic
+        self._turn: object = None  # in the job's life, that GitHub shows
+        self._at = -math.inf  # when it was last written to, monotonic
         self._standing: dict[str, object] = {}  # what each place says now
-        self._shut: set[int] = set()  # threads that are locked or gone
+        self._shut: set[str] = set()  # places that took nothing: locked, gone, not granted
 
     async def show(self, job: Job) -> list[Checked]:
         """Makes GitHub say what `job` says; the check runs that are new, to be recorded.
@@ -60,15 +69,19 @@ class Report:
             return await self._show(job)
 
     async def _show(self, job: Job) -> list[Checked]:
-        state = (job.state, job.commits, job.pull, job.digest, job.cancelled_by)
-        if state == self._state and time.monotonic() - self._at < self._interval(job):
+        turn = (job.state, job.digest, job.cancelled_by)
+        state = (turn, job.commits, job.pull)
+        ago = time.monotonic() - self._at
+        if state == self._state and ago < self._interval(job):
+            return []
+        if turn == self._turn and ago < LATEST and await self._forge.scarce():
             return []
         new: list[Checked] = []
         try:
             await self._comment(job)
             await self._describe(job)
             await self._check(job, new)
-            self._state = state
+            self._state, self._turn = state, turn
         except GitHubUnreachable as error:
             if job.ended:
                 raise
@@ -92,27 +105,22 @@ class Report:
                 await self._say(job, thread.number, text, f"patch:{job.id}:{n}")
 
     async def _say(self, job: Job, number: int, text: str, key: str = "", hidden: str = "") -> None:
-        place = f"#{number} {key}"
-        if number in self._shut or self._standing.get(place) == (text, hidden):
-            return
         since = datetime.fromtimestamp(max(0.0, job.received_at - LOOK_BACK), UTC)
-        try:
+
+        async def write() -> None:
             await self._forge.comment(number, key or f"job:{job.id}", text, since, hidden)
-        except (Locked, Missing) as error:
-            # The work goes on: its pull request and its checks can still be seen.
-            log.warning("thread_shut", job=job.id, thread=number, why=str(error))
-            self._shut.add(number)
-        else:
-            self._standing[place] = (text, hidden)
+
+        await self._place(job, f"#{number} {key}", (text, hidden), write)
 
     async def _describe(self, job: Job) -> None:
         if job.pull is None:
             return
-        body = render.pull_body(job)
-        if self._standing.get("body") != body:
-            title = render.pull_title(job)
+        body, title = render.pull_body(job), render.pull_title(job)
+
+        async def write() -> None:
             await self._forge.pull(head=job.branch, base=job.base, title=title, body=body)
-            self._standing["body"] = body
+
+        await self._place(job, "body", body, write)
 
     async def _check(self, job: Job, new: list[Checked]) -> None:
         """The last commit's run says how it goes; those before it are over, as superseded."""
@@ -131,19 +139,34 @@ class Report:
         new: list[Checked],
     ) -> None:
         place = f"check {sha}"
-        if self._standing.get(place) == (verdict, text):
+
+        async def write() -> None:
+            id = await self._forge.check(
+                name=CHECK,
+                head_sha=sha,
+                external_id=job.id,
+                status="in_progress" if verdict is None else "completed",
+                conclusion=verdict,
+                title=text.title,
+                summary=text.summary,
+                text=text.text,
+                details_url=watch_url(job, self._public_url),
+            )
+            if place not in self._standing and all(known.head_sha != sha for known in job.checks):
+                new.append(Checked(time.time(), id, sha))
+
+        await self._place(job, place, (verdict, text), write)
+
+    async def _place(
+        self, job: Job, place: str, content: object, write: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Writes what is new there. Where GitHub takes nothing, the other places still tell."""
+        if self._standing.get(place) == content or (place in self._shut and not job.ended):
             return
-        id = await self._forge.check(
-            name=CHECK,
-            head_sha=sha,
-            external_id=job.id,
-            status="in_progress" if verdict is None else "completed",
-            conclusion=verdict,
-            title=text.title,
-            summary=text.summary,
-            text=text.text,
-            details_url=watch_url(job, self._public_url),
-        )
-        if place not in self._standing and all(known.head_sha != sha for known in job.checks):
-            new.append(Checked(time.time(), id, sha))
-        self._standing[place] = (verdict, text)
+        try:
+            await write()
+        except (Locked, Missing, NotGranted, ValidationRefused) as error:
+            log.warning("place_shut", job=job.id, place=place, why=str(error))
+            self._shut.add(place)
+        else:
+            self._standing[place] = content

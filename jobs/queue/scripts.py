@@ -20,6 +20,8 @@ under "vc:", so an ACL needs `~vc:* ~arq:*`.
     vc:wake:j, vc:wake:c lists that idle workers block on
     vc:delivery:<guid>   hash, one delivery; vc:deliveries: zset of those not parsed
     vc:memo:<key>        small receipts
+    vc:pace:<inst>       hash: when its minute and its hour of writes to GitHub are whole again, and
+                         until when GitHub wants none; ms by this server's clock
     vc:store             there once a worker has looked on GitHub for what an emptied store lost
     vc:marking           there while one looks
     vc:worker:<name>     there while that worker lives; vc:turn:<what>: whose turn to sweep it is
@@ -436,5 +438,42 @@ for i = 2, #ARGV do
   if held == '1' then call('DEL', lock_of(ARGV[i]))
   elseif held and string.match(held, ':(.*)$') == worker then give_back(ARGV[i], true) end
 end
+return 1
+"""
+
+# Two buckets by the generic cell rate algorithm. -> ms until the write may go out, and how many the
+# hour's bucket holds. Beyond `patience` nothing is taken.
+PACE = """
+local key, patience = 'vc:pace:' .. ARGV[1], tonumber(ARGV[2])
+local buckets = {
+  {'minute', tonumber(ARGV[3]), tonumber(ARGV[4])},
+  {'hour', tonumber(ARGV[5]), tonumber(ARGV[6])},
+}
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local at = math.max(now, tonumber(call('HGET', key, 'until') or 0))
+local whole_at, left = {}, 0
+for i, bucket in ipairs(buckets) do
+  local name, size, every = unpack(bucket)
+  whole_at[i] = math.max(now, tonumber(call('HGET', key, name) or 0))
+  at = math.max(at, whole_at[i] - (size - 1) * every)
+  left = math.max(0, size - math.ceil((whole_at[i] - now) / every))
+end
+if at - now <= patience then
+  for i, bucket in ipairs(buckets) do
+    call('HSET', key, bucket[1], string.format('%.0f', math.max(at, whole_at[i]) + bucket[3]))
+  end
+  call('PEXPIRE', key, math.max(2 * 3600 * 1000, call('PTTL', key)))
+end
+return {at - now, left}
+"""
+
+HOLD = """
+local key, ms = 'vc:pace:' .. ARGV[1], tonumber(ARGV[2])
+local clock = call('TIME')
+local till = clock[1] * 1000 + math.floor(clock[2] / 1000) + ms
+local known = tonumber(call('HGET', key, 'until') or 0)
+call('HSET', key, 'until', string.format('%.0f', math.max(till, known)))
+call('PEXPIRE', key, math.max(2 * 3600 * 1000, ms, call('PTTL', key)))
 return 1
 """

@@ -12,6 +12,7 @@ from jobs.forge.github import GitHub
 from jobs.forge.tokens import AppSettings
 from jobs.missed import Missed, ask_again
 from jobs.queue.lease import LeasedWorker
+from jobs.queue.pace import Pace
 from jobs.queue.spending import Spending
 from jobs.queue.store import Store
 from jobs.queue.sweep import SWEEP_SECONDS, Round
@@ -58,7 +59,7 @@ async def worker(
         model = Model(model_settings(settings), pauses=model_pauses)
         stack.push_async_callback(model.close)
         model.check()
-        github = await stack.enter_async_context(GitHub(app_settings(settings)))
+        github = await stack.enter_async_context(GitHub(app_settings(settings), Pace(store)))
         desk = Desk(store, github)
         seal = Seal(settings.private_key())
         parse = deliveries.reader(settings.app_id(), settings.allowed_accounts)

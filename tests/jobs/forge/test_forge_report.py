@@ -165,11 +165,44 @@ async def test_an_outage_at_the_end_is_raised(desk: Desk) -> None:
 
 async def test_a_locked_issue_does_not_stop_the_work(desk: Desk) -> None:
     refused = '{"message":"Unable to create comment because issue is locked."}'
-    desk.world.faults.add("POST", "/comments$", status=403, body=refused)
+    thread = rf"/issues/{desk.story.number}/comments$"
+    desk.world.faults.add("POST", thread, times=1_000, status=403, body=refused)
     report = await desk.report()
     number = await to_the_end(desk, report)
     assert comments_on(desk.world, desk.story.number) == []
     assert "### Done" in desk.sticky(number)
+
+
+async def test_a_place_that_was_shut_still_hears_the_last_word(desk: Desk) -> None:
+    refused = '{"message":"Unable to create comment because issue is locked."}'
+    desk.world.faults.add("POST", "/comments$", status=403, body=refused)
+    report = await desk.report()
+    await desk.show(report)
+    desk.story.cloned(BRANCH)
+    await desk.show(report)
+    assert comments_on(desk.world, desk.story.number) == []
+    desk.story.ended("stopped", "Enough.")
+    await desk.show(report)
+    assert "Enough." in desk.sticky()
+
+
+@pytest.mark.parametrize("kept", ["checks", "pull_requests"])
+async def test_without_one_permission_the_other_places_tell(desk: Desk, kept: str) -> None:
+    report = await desk.report()
+    desk.story.cloned(BRANCH).planned().began(1).committed(1, 1)
+    number = await desk.open_pull()
+    await desk.show(report)
+    withdrawn = {"checks", "pull_requests"} - {kept}
+    for name in withdrawn:
+        desk.world.installation.permissions[name] = "read"
+    desk.story.ended("stopped", "Enough.")
+    await desk.show(report)
+    assert "Enough." in desk.sticky()
+    assert "Enough." in desk.sticky(number)
+    (run,) = runs_on(desk.world, desk.story.shas[0])
+    assert (run.status == "completed") == (kept == "checks")
+    body = repository_in(desk.world).issues[number].body or ""
+    assert ("Enough." in body) == (kept == "pull_requests")
 
 
 async def test_a_lost_lease_writes_nothing(desk: Desk) -> None:
