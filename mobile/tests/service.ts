@@ -18,6 +18,7 @@ const QUEUED: Status = {
   step: 0,
   note: '',
   summary: null,
+  patch: null,
   plan: null,
 };
 
