@@ -75,6 +75,7 @@ class Planned:
     plan: Plan
     digest: str
     waits: bool
+    ceiling_usd: Decimal | None = None  # of the whole job; None: written before this was kept
     type: Literal["planned"] = "planned"
 
 
@@ -86,6 +87,37 @@ class Approved:
     actor: Actor
     digest: str
     type: Literal["approved"] = "approved"
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """A person wants another plan than the one of that digest, which no longer counts."""
+
+    at: float
+    actor: Actor
+    text: str
+    digest: str
+    type: Literal["revised"] = "revised"
+
+
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """A person said something to the agent while it works; it hears it before its next turn."""
+
+    at: float
+    actor: Actor
+    text: str
+    type: Literal["steered"] = "steered"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The agent answered after it was told the first `words` of the job's words."""
+
+    at: float
+    words: int
+    text: str = ""  # what it said to that, if anything
+    type: Literal["heard"] = "heard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +136,16 @@ class Noted:
     at: float
     text: str
     type: Literal["noted"] = "noted"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A piece of what the model writes, while it writes it. `begins`: of something new."""
+
+    at: float
+    text: str
+    begins: bool = False
+    type: Literal["said"] = "said"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +261,12 @@ JobEvent = (
     | SandboxReady
     | Planned
     | Approved
+    | Revised
+    | Steered
+    | Heard
     | StepBegan
     | Noted
+    | Said
     | CommandRan
     | StepCommitted
     | StepSkipped

@@ -25,13 +25,17 @@ from jobs.events import (
     Cloned,
     CommandRan,
     Finished,
+    Heard,
     JobEvent,
     Noted,
     Planned,
     PullOpened,
     Received,
     Rescued,
+    Revised,
+    Said,
     SandboxReady,
+    Steered,
     StepBegan,
     StepCommitted,
     StepSkipped,
@@ -48,6 +52,7 @@ State = Literal[
     "cancelled",
     "stopped",
 ]
+NOTE_CHARS = 500  # of the model's words, which may be long thoughts
 TERMINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled", "stopped"})
 
 
@@ -67,6 +72,10 @@ class Job:
     plan: Plan | None = None
     digest: str = ""
     approved_by: Actor | None = None
+    ceiling_usd: Decimal | None = None  # once it is planned
+    replaced: Plan | None = None  # the plan that somebody wants changed, until there is another
+    words: tuple[Steered | Revised, ...] = ()  # said to the agent, in order
+    heard: int = 0  # how many of them it answered to
     step: int = 0  # the step in work, from 1
     commits: tuple[StepCommitted, ...] = ()
     skipped: tuple[StepSkipped, ...] = ()
@@ -74,6 +83,7 @@ class Job:
     worked: float = 0.0  # seconds that earlier claims took; waiting for people is not counted
     runs: tuple[CommandRan, ...] = ()
     note: str = ""
+    said: int = 0  # characters of what the model wrote, kept as it was written
     checks: tuple[Checked, ...] = ()
     pull: PullOpened | None = None
     usd: Decimal = Decimal(0)
@@ -122,17 +132,38 @@ class Job:
                 return replace(self, base=base, base_sha=sha, branch=branch)
             case SandboxReady(sandbox_id=sandbox_id):
                 return replace(self, sandbox_id=sandbox_id)
-            case Planned(plan=plan, digest=digest, waits=False):
-                return replace(self, plan=plan, digest=digest, state="running")
-            case Planned(at=at, plan=plan, digest=digest):
-                job = replace(self, plan=plan, digest=digest, state="awaiting_approval")
-                return job._rest(at)
+            case Planned(at=at, waits=waits):
+                job = replace(
+                    self,
+                    plan=event.plan,
+                    digest=event.digest,
+                    ceiling_usd=event.ceiling_usd,
+                    replaced=None,
+                    state="awaiting_approval" if waits else "running",
+                )
+                return job._rest(at) if waits else job
             case Approved(actor=actor):
                 return replace(self, approved_by=actor, state="queued")
+            case Revised():
+                return replace(
+                    self,
+                    plan=None,
+                    digest="",
+                    replaced=self.plan,
+                    words=(*self.words, event),
+                    state="queued",
+                )
+            case Steered():
+                return replace(self, words=(*self.words, event))
+            case Heard(words=words):
+                return replace(self, heard=words)
             case StepBegan(number=number):
                 return replace(self, step=number)
             case Noted(text=text):
                 return replace(self, note=text)
+            case Said(text=text, begins=begins):
+                note = text if begins else self.note + text
+                return replace(self, note=note[-NOTE_CHARS:], said=self.said + len(text))
             case CommandRan():
                 return replace(self, runs=(*self.runs, event))
             case StepCommitted():

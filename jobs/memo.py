@@ -124,7 +124,7 @@ def essence(job: Job) -> list[JobEvent]:
         )
     if job.plan is not None:
         waits = job.state == "awaiting_approval" or job.approved_by is not None
-        events.append(Planned(at, job.plan, job.digest, waits))
+        events.append(Planned(at, job.plan, job.digest, waits, job.ceiling_usd))
     if job.approved_by is not None:
         events.append(Approved(at, job.approved_by, job.digest))
     events += job.commits

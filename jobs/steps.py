@@ -81,8 +81,9 @@ async def plan(
         or bench.config.approval == "always"
         or any(not question.default for question in found.questions)
     )
-    digest = found.digest(job.base_sha, ceiling(shop, bench.config))
-    planned = Planned(record.now, found, digest, waits)
+    usd = ceiling(shop, bench.config)
+    digest = found.digest(job.base_sha, usd)
+    planned = Planned(record.now, found, digest, waits, usd)
     if waits:
         # Shown first, for the same reason as an end is.
         await show_last(report, job.apply(planned))

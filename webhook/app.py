@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import structlog
@@ -29,6 +30,7 @@ from webhook.deliveries import reader
 from webhook.person import GitHub
 from webhook.phone import Phone
 from webhook.problems import Malformed, NotSignedIn, Problem, TooLarge, Unavailable
+from webhook.shown import View
 from webhook.signature import verify
 
 BIGGEST_DELIVERY = 25 * 1024 * 1024  # bytes; GitHub sends nothing larger
@@ -50,6 +52,8 @@ class FrontDoor:
     client_id: str
     client_secret: str = field(repr=False)
     api_url: str = "https://api.github.com"
+    url: str = "https://github.com"  # for people
+    usd: Decimal = Decimal(5)  # the ceiling for one job, to be shown
     allow: tuple[str, ...] = ()  # accounts that are let in; empty: all
     phone: Path | None = None  # the web export of mobile/, served at /app
 
@@ -57,7 +61,7 @@ class FrontDoor:
 def app(door: FrontDoor, store: Store) -> Starlette:
     """The web application. Its lifespan closes the connections to GitHub, not the store."""
     github = GitHub(door.api_url, door.client_id, door.client_secret)
-    api = Api(store, github, door.allow)
+    api = Api(store, github, door.allow, View(door.url, door.usd))
     registry = CollectorRegistry()
     intake = Intake(door, store, registry)
     document = openapi.document(api.operations())

@@ -26,6 +26,7 @@ class Operation:
     summary: str
     tells: TypeAdapter[Any]
     asks: type[BaseModel] | None = None
+    media: str = "application/json"  # a stream's schema is that of each event's data
     also: tuple[HTTPStatus, ...] = ()  # statuses of success besides 200
     query: tuple[str, ...] = ()  # names of optional text parameters
 
@@ -73,7 +74,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 
 def _described(operation: Operation, path: str, found: dict[str, Any]) -> dict[str, Any]:
     name = operation.endpoint.__name__
-    answer = {"application/json": {"schema": found[f"{name} tells"]}}
+    answer = {operation.media: {"schema": found[f"{name} tells"]}}
     problem = {"application/problem+json": {"schema": found["problem"]}}
     statuses = (HTTPStatus.OK, *operation.also)
     described: dict[str, Any] = {

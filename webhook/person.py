@@ -5,7 +5,7 @@
 - https://docs.github.com/rest/apps/installations#list-app-installations-accessible-to-the-user-access-token
   and the repositories below it tell where the App is installed within the person's reach.
 
-Answers are remembered for at most 60 seconds under a hash of the token: long enough for a phone
+Answers are remembered for at most 30 seconds under a hash of the token: long enough for a phone
 that asks every second, short enough that taking somebody's access away takes effect.
 """
 
@@ -30,9 +30,10 @@ from webhook.problems import (
     Unprocessable,
 )
 
-REMEMBERED = 60.0  # seconds
+REMEMBERED = 30.0  # seconds
 _MOST = 10_000  # answers kept at once
 _PAGES = 50  # of 100 repositories each, before we give up looking
+_SOME_PAGES = 10  # of 100 issues or branches each, of which a person looks for one
 T = TypeVar("T")
 
 
@@ -42,6 +43,7 @@ class Reach:
 
     repository: Repository
     push: bool
+    default_branch: str
 
 
 class GitHub:
@@ -83,7 +85,7 @@ class GitHub:
                 )
             if response.status_code in (404, 422):
                 return None
-            user = _fields(_good(response).get("user"))
+            user = fields(_good(response).get("user"))
             return Actor(int(user["id"]), str(user["login"]))
 
         actor = await self._remember((token, "person"), ask)
@@ -104,6 +106,53 @@ class GitHub:
                 f"There is no repository {name} that you can see and where this App is installed."
             )
         return reach
+
+    async def repositories(self, token: str) -> list[dict[str, Any]]:
+        """All repositories that both this person and the App may use, in GitHub's own shape.
+
+        Source: https://docs.github.com/rest/apps/installations#list-repositories-accessible-to-the-user-access-token
+        """
+
+        async def ask() -> list[dict[str, Any]]:
+            found = dict[int, dict[str, Any]]()
+            async for installation in self._installations(token):
+                path = f"/user/installations/{int(installation['id'])}/repositories"
+                async for entry in self._pages(token, path, "repositories"):
+                    found[int(entry["id"])] = entry
+            return list(found.values())
+
+        return list(await self._remember((token, "repositories"), ask))
+
+    async def issues(self, token: str, name: str) -> AsyncIterator[dict[str, Any]]:
+        """Open issues and pull requests, newest updated first, up to 1,000, in GitHub's own shape.
+
+        Source: https://docs.github.com/rest/issues/issues#list-repository-issues
+        """
+        order = {"state": "open", "sort": "updated", "direction": "desc"}
+        path = f"/repos/{name}/issues"
+        async for entry in self._pages(token, path, None, order, most=_SOME_PAGES):
+            yield entry
+
+    async def branches(self, token: str, name: str) -> list[str]:
+        """Names of up to 1,000 branches.
+
+        Source: https://docs.github.com/rest/branches/branches#list-branches
+        """
+        pages = self._pages(token, f"/repos/{name}/branches", None, most=_SOME_PAGES)
+        return [str(entry["name"]) async for entry in pages]
+
+    async def compare(self, token: str, name: str, base: str, head: str) -> dict[str, Any]:
+        """What differs between two commits, in GitHub's own shape. Raises NotFound.
+
+        Source: https://docs.github.com/rest/commits/commits#compare-two-commits
+        """
+        # All files come with the first page of commits, of which one is enough.
+        response = await self._read(
+            token, f"/repos/{name}/compare/{base}...{head}", params={"per_page": "1"}
+        )
+        if response.status_code == 404:
+            raise NotFound(f"GitHub no longer has these commits in {name}.")
+        return _good(response)
 
     async def issue_title(self, token: str, name: str, number: int) -> str:
         """The issue's title. Raises Unprocessable where it is no issue."""
@@ -143,12 +192,10 @@ class GitHub:
             return None
         found = _good(response)
         owner = str(found["full_name"]).partition("/")[0].casefold()
-        async for installation in self._pages(token, "/user/installations", "installations"):
-            account = _fields(installation.get("account"))
+        async for installation in self._installations(token):
+            account = fields(installation.get("account"))
             if str(account.get("login", "")).casefold() != owner:
                 continue
-            if installation.get("suspended_at"):
-                return None
             ident = int(installation["id"])
             if installation.get("repository_selection") != "all" and not await self._selected(
                 token, ident, int(found["id"])
@@ -160,8 +207,14 @@ class GitHub:
                     ident, int(found["id"]), str(found["full_name"]), found["private"] is not False
                 ),
                 push=isinstance(permissions, dict) and permissions.get("push") is True,
+                default_branch=str(found.get("default_branch") or "main"),
             )
         return None
+
+    async def _installations(self, token: str) -> AsyncIterator[dict[str, Any]]:
+        async for found in self._pages(token, "/user/installations", "installations"):
+            if not found.get("suspended_at"):
+                yield found
 
     async def _selected(self, token: str, installation: int, repository: int) -> bool:
         path = f"/user/installations/{installation}/repositories"
@@ -170,16 +223,25 @@ class GitHub:
                 return True
         return False
 
-    async def _pages(self, token: str, path: str, field: str) -> AsyncIterator[dict[str, Any]]:
-        for page in range(1, _PAGES + 1):
-            response = await self._read(token, path, params={"per_page": "100", "page": str(page)})
-            if response.status_code == 404:
+    async def _pages(
+        self,
+        token: str,
+        path: str,
+        field: str | None,  # None: the answer is the list itself
+        params: dict[str, str] | None = None,
+        *,
+        most: int = _PAGES,
+    ) -> AsyncIterator[dict[str, Any]]:
+        for page in range(1, most + 1):
+            asked = {"per_page": "100", "page": str(page)} | (params or {})
+            response = await self._read(token, path, params=asked)
+            if response.status_code in (404, 410):  # 410: issues are switched off
                 return
-            entries = _good(response).get(field)
+            entries = _checked(response, list) if field is None else _good(response).get(field)
             if not isinstance(entries, list):
                 raise GitHubFailed("GitHub answered a list in a form that I don't know.")
             for entry in entries:
-                yield _fields(entry)
+                yield fields(entry)
             if "next" not in response.links:
                 return
 
@@ -244,7 +306,7 @@ def _wait(response: httpx.Response) -> int:
 
 
 def _good(response: httpx.Response) -> dict[str, Any]:
-    return _fields(_checked(response, dict))
+    return fields(_checked(response, dict))
 
 
 def _checked(response: httpx.Response, kind: type) -> Any:
@@ -265,7 +327,8 @@ def _checked(response: httpx.Response, kind: type) -> Any:
     )
 
 
-def _fields(value: object) -> dict[str, Any]:
+def fields(value: object) -> dict[str, Any]:
+    """The value as GitHub's object. Raises GitHubFailed where it is none."""
     if not isinstance(value, dict):
         raise GitHubFailed("GitHub answered in a form that I don't know. Please try again.")
     return value

@@ -8,7 +8,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from jobs.job import Job, State
 from webhook.plain import plain
 from webhook.slash import LONGEST
 
@@ -63,7 +62,7 @@ class _Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Told(BaseModel):
+class Told(BaseModel):
     """An answer's body: every member is always present."""
 
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
@@ -95,80 +94,88 @@ class AskedPull(_Asked):
     job_id: JobId
 
 
-class JobRef(_Told):
+class Acceptance(_Asked):
+    """The plan that was seen is accepted."""
+
+    plan_digest: Digest = Field(
+        description="The plan's digest as shown, or at least its first eight digits."
+    )
+
+
+class Nothing(_Asked):
+    """An empty object."""
+
+
+class JobRef(Told):
     """Names a job."""
 
     job_id: str
 
 
-class PullRequest(_Told):
+class PullRequest(Told):
     """The job's pull request; null while the worker is at it."""
 
     pull_request_url: str | None
 
 
-class StepShown(_Told):
-    """One step of a plan: one commit."""
+class RepoShown(Told):
+    """A repository to choose."""
 
-    id: str
+    full_name: str = Field(description="`owner/name`")
+    private: bool
+    default_branch: str
+    push: bool = Field(description="Whether you may ask for work there.")
+    description: str
+
+
+class Repos(Told):
+    """Repositories, newest pushed first."""
+
+    repos: tuple[RepoShown, ...]
+
+
+class IssueShown(Told):
+    """An open issue to choose."""
+
+    number: int
     title: str
-    intent: str
-    files: tuple[str, ...]
-    done_when: str
+    labels: tuple[str, ...]
+    updated_at: str = Field(description="ISO 8601 with time zone.")
 
 
-class QuestionShown(_Told):
-    """Something that only a person can answer."""
+class Issues(Told):
+    """Issues, newest updated first."""
 
-    text: str
-    options: tuple[str, ...]
-    default: str
+    issues: tuple[IssueShown, ...]
 
 
-class PlanShown(_Told):
-    """A plan, and the digest by which it is accepted."""
+class Branches(Told):
+    """Names of branches, the default one first."""
 
-    digest: str
-    title: str
-    summary: str
-    root_cause: str
-    steps: tuple[StepShown, ...]
-    evidence: tuple[str, ...]
-    verification: tuple[str, ...]
-    risks: tuple[str, ...]
-    out_of_scope: tuple[str, ...]
-    questions: tuple[QuestionShown, ...]
+    branches: tuple[str, ...]
 
 
-class Status(_Told):
-    """Where a job stands."""
+class FileDiff(Told):
+    """What a job changed in one file."""
 
-    job_id: str
-    state: State
-    branch: str | None = Field(description="Our branch, once there is one.")
-    pull_request_url: str | None
-    error: str | None = Field(description="Why it ended early, as a sentence for people.")
-    repository: str = Field(description="`owner/name`")
-    issue: int | None
-    text: str = Field(description="What was asked for.")
-    asked_by: str = Field(description="Login of whoever asked.")
-    asked_at: float = Field(description="Seconds since the epoch, UTC.")
-    step: int = Field(description="The step in work, from 1; 0 before the first.")
-    note: str = Field(description="The last line worth showing.")
-    summary: str | None = Field(description="The closing sentence, once the job ended.")
-    plan: PlanShown | None
-    patch: str | None = Field(
-        description="A commit that could not be pushed: base64 of the gzip of a mail for `git am`."
-    )
+    path: str
+    previous_path: str | None = Field(description="Where it was before, if it was renamed.")
+    status: str = Field(description="added, removed, modified, renamed, …: GitHub's words.")
+    added: int
+    deleted: int
+    patch: str | None = Field(description="Unified hunks; null: binary, or too large.")
 
 
-class Jobs(_Told):
-    """Jobs, newest first."""
+class Diff(Told):
+    """What a job changed so far."""
 
-    jobs: tuple[Status, ...]
+    base: str = Field(description="The commit that it started from; empty before that.")
+    head: str = Field(description="Its newest commit.")
+    truncated: bool = Field(description="There are more files than GitHub compares.")
+    files: tuple[FileDiff, ...]
 
 
-class Commit(_Told):
+class Commit(Told):
     """One commit of a branch."""
 
     sha: str = Field(description="40 hex digits.")
@@ -177,7 +184,7 @@ class Commit(_Told):
     date: str = Field(description="When it was authored, ISO 8601 with time zone.")
 
 
-class ProblemShown(_Told):
+class ProblemShown(Told):
     """What went wrong (RFC 9457); `detail` is a sentence for people."""
 
     model_config = ConfigDict(extra="allow")
@@ -185,56 +192,3 @@ class ProblemShown(_Told):
     title: str
     status: int
     detail: str
-
-
-def plan_shown(job: Job) -> PlanShown | None:
-    """The job's plan, if it has one."""
-    if job.plan is None:
-        return None
-    plan = job.plan
-    return PlanShown(
-        digest=job.digest,
-        title=plan.title,
-        summary=plan.summary,
-        root_cause=plan.root_cause,
-        steps=tuple(
-            StepShown(
-                id=step.id,
-                title=step.title,
-                intent=step.intent,
-                files=step.files,
-                done_when=step.done_when,
-            )
-            for step in plan.steps
-        ),
-        evidence=plan.evidence,
-        verification=plan.verification,
-        risks=plan.risks,
-        out_of_scope=plan.out_of_scope,
-        questions=tuple(
-            QuestionShown(text=asked.text, options=asked.options, default=asked.default)
-            for asked in plan.questions
-        ),
-    )
-
-
-def status(job: Job) -> Status:
-    """What a person is told of a job."""
-    summary = job.end.summary if job.end else None
-    return Status(
-        job_id=job.id,
-        state=job.state,
-        branch=job.branch or None,
-        pull_request_url=job.pull.url if job.pull else None,
-        error=summary if job.state in {"failed", "stopped"} else None,
-        repository=job.repository.name,
-        issue=job.issue.number if job.issue else None,
-        text=job.command.text,
-        asked_by=job.command.actor.login,
-        asked_at=job.received_at,
-        step=job.step,
-        note=job.note,
-        summary=summary,
-        plan=plan_shown(job),
-        patch="".join(job.rescued.parts) if job.rescued else None,
-    )

@@ -26,6 +26,7 @@ from jobs.events import (
     Noted,
     Planned,
     Received,
+    Revised,
     StepCommitted,
     StepSkipped,
 )
@@ -321,7 +322,7 @@ class Store:
         """The job's events after that event id, oldest first; empty for an unknown job."""
         with told():
             entries = await self.redis.xrange(f"vc:events:{job_id}", min=f"({after}")
-        return _events(entries)
+        return decoded(entries)
 
     async def load(self, job_id: str) -> Job:
         """The job as its events tell it. Raises JobUnknown."""
@@ -401,7 +402,7 @@ class Store:
                 # Shorter than the pool's socket timeout, which would take silence for a dead peer.
                 answer = await self.redis.xread({key: after}, block=1 if done else 3_000)
             for _, entries in answer or []:
-                for event_id, event in _events(entries):
+                for event_id, event in decoded(entries):
                     after = event_id
                     yield event_id, event
                     if isinstance(event, Finished):
@@ -427,6 +428,18 @@ class Store:
         with told():
             ids = await self.redis.zrangebyscore("vc:waiting", "-inf", since, start=0, num=limit)
         return [_text(id_) for id_ in ids]
+
+    async def ahead(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """For each job how many others, waiting or running, came to the queue before it."""
+        with told():
+            pipe = self.redis.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipe.hget(f"vc:rec:{job_id}", "entry")
+            entries = await pipe.execute()
+            for entry in entries:
+                pipe.zrank("arq:queue", entry or "")
+            ranks = await pipe.execute()
+        return {job_id: rank or 0 for job_id, rank in zip(job_ids, ranks, strict=True)}
 
     async def of_installation(self, installation_id: int) -> list[str]:
         """Ids of the jobs that came through the installation, newest first, up to 5,000."""
@@ -577,8 +590,8 @@ def _mark(event: JobEvent) -> str:
             return "note"
         case Planned(waits=True):
             return "waits"
-        case Approved():
-            return "approved"
+        case Approved() | Revised():
+            return "approved"  # or sent back: either way it waits for nobody now
         case Planned() | StepCommitted() | StepSkipped():
             return "progress"
         case CancelAsked():
@@ -593,7 +606,8 @@ def _dump_event(event: JobEvent) -> bytes:
     return EVENT.dump_json(event)
 
 
-def _events(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, JobEvent]]:
+def decoded(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[tuple[str, JobEvent]]:
+    """Entries of a job's stream. Raises Newer."""
     try:
         return [(_text(id_), EVENT.validate_json(fields[b"e"])) for id_, fields in entries]
     except ValidationError as error:

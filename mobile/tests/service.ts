@@ -11,15 +11,21 @@ const QUEUED: Status = {
   pull_request_url: null,
   error: null,
   repository: 'acme/widget',
+  base: null,
   issue: null,
   text: 'Fix it',
   asked_by: 'maya',
   asked_at: 0,
   step: 0,
+  steps_done: 0,
   note: '',
   summary: null,
   patch: null,
   plan: null,
+  commits: [],
+  usd: 0,
+  ceiling_usd: 5,
+  queued_behind: 0,
 };
 
 const PLANNED: Status = {

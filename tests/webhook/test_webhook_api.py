@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,87 +10,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 from webhook_front import Front, commented, front_of
+from webhook_place import WISH, Place, detail
 from webhook_story import BRANCH, DIGEST, PLAN, ends, follows, opens, plans
 
 from jobs.commands import AcceptPlan, Actor, OpenPull, StartJob
-from jobs.queue.store import Store
-from vibecoder.local.github.app import app as github_app
-from vibecoder.local.github.world import World
-from vibecoder.local.serve import serve
-from webhook.app import FrontDoor
-
-WISH = {"repository": "acme/widget", "text": "Fix the flaky retry"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """A front door before the loopback GitHub."""
-
-    front: Front
-    world: World
-    door: FrontDoor
-
-    @property
-    def store(self) -> Store:
-        return self.front.store
-
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        by: str = "maya",
-        headers: dict[str, str] | None = None,
-    ) -> httpx.Response:
-        token = self.world.users.get(by, by)
-        return await self.front.http.request(
-            method,
-            path,
-            content=None if body is None else json.dumps(body),
-            headers={"Authorization": f"Bearer {token}"} | (headers or {}),
-        )
-
-    async def planned(self, wish: dict[str, Any] = WISH) -> str:
-        """A job whose plan waits."""
-        answer = await self.ask("POST", "/api/plans", wish)
-        assert answer.status_code == 200, answer.text
-        job_id = str(answer.json()["job_id"])
-        await plans(self.store, job_id)
-        return job_id
-
-    async def commands(self) -> list[Any]:
-        return [await self.store.command(id_) for id_ in await self.store.unsettled()]
-
-
-@pytest.fixture
-async def place(door: FrontDoor, store: Store, tmp_path: Path) -> AsyncIterator[Place]:
-    world = World(tmp_path / "world")
-    world.add_repository("acme/widget", {"client.py": b"retry = 1\n"}, private=True)
-    world.add_repository("acme/empty", {})
-    world.add_issue("acme/widget", "Retries are flaky", "They fail together.", "maya")
-    async with serve(github_app(world)) as url:
-        world.base_url = url
-        door = replace(
-            door,
-            app_id=world.app_id,
-            client_id=world.client_id,
-            client_secret=world.client_secret,
-            api_url=f"{url}/api/v3",
-        )
-        async with front_of(door, store) as front:
-            yield Place(front, world, door)
-
-
-def detail(answer: httpx.Response, status: int) -> str:
-    """The sentence of a refusal."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    said = answer.json()
-    assert said["status"] == status
-    sentence = str(said["detail"])
-    assert sentence.endswith((".", "`", ")")), sentence
-    return sentence
 
 
 async def test_from_a_wish_to_its_pull_request(place: Place) -> None:

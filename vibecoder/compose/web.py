@@ -20,6 +20,8 @@ def front_door(settings: Settings, store: Store) -> Starlette:
             client_id=required(settings.github_client_id, "GITHUB_CLIENT_ID"),
             client_secret=required(settings.github_client_secret, "GITHUB_CLIENT_SECRET"),
             api_url=settings.github_api_url.rstrip("/"),
+            url=settings.github_url.rstrip("/"),
+            usd=settings.vibecoder_job_usd,
             allow=tuple(sorted(settings.allowed_accounts)),
             phone=PHONE if PHONE.is_dir() else None,
         ),

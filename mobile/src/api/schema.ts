@@ -21,23 +21,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/agent/execute": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Accept a job's plan, so that it is carried out. */
-        post: operations["execute"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/agent/status/{job_id}": {
         parameters: {
             query?: never;
@@ -47,40 +30,6 @@ export interface paths {
         };
         /** Where a job stands, with its plan once there is one. */
         get: operations["status"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/github/create-pr": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** The job's pull request; 202 while the worker is at it. Asking twice gives one. */
-        post: operations["create_pull"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/github/commits/{owner}/{repo}/{branch}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The newest 50 commits of a branch, newest first. */
-        get: operations["commits"];
         put?: never;
         post?: never;
         delete?: never;
@@ -106,10 +55,208 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agent/execute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept a job's plan, so that it is carried out. */
+        post: operations["execute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept the job's plan, so that it is carried out. */
+        post: operations["accept"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop the job; its commits are kept. */
+        post: operations["cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same wish again, of a job that ended: a new job. */
+        post: operations["retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/github/create-pr": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The job's pull request; 202 while the worker is at it. Asking twice gives one. */
+        post: operations["create_pull"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The job's events as they happen. Resume with `Last-Event-ID` or `?after=`. */
+        get: operations["events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/repos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Repositories where you and this App are both allowed, newest pushed first. */
+        get: operations["repos"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/repos/{owner}/{repo}/issues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Open issues, newest updated first, up to 100. */
+        get: operations["issues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/repos/{owner}/{repo}/branches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Names of branches, the default one first, up to 100. */
+        get: operations["branches"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/github/commits/{owner}/{repo}/{branch}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest 50 commits of a branch, newest first. */
+        get: operations["commits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the job changed so far, against what it started from. */
+        get: operations["diff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Acceptance
+         * @description The plan that was seen is accepted.
+         */
+        Acceptance: {
+            /**
+             * Plan Digest
+             * @description The plan's digest as shown, or at least its first eight digits.
+             */
+            plan_digest: string;
+        };
         /**
          * AcceptedPlan
          * @description The plan of a job is accepted; its digest says which plan that was.
@@ -122,6 +269,24 @@ export interface components {
              * @description The plan's digest as shown, or at least its first eight digits.
              */
             plan_digest: string;
+        };
+        /**
+         * ApprovedShown
+         * @description The plan was accepted.
+         */
+        ApprovedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "approved";
+            /** By */
+            by: string;
         };
         /**
          * AskedPlan
@@ -160,6 +325,127 @@ export interface components {
             job_id: string;
         };
         /**
+         * Branches
+         * @description Names of branches, the default one first.
+         */
+        Branches: {
+            /** Branches */
+            branches: string[];
+        };
+        /**
+         * CancelAskedShown
+         * @description Somebody asked to stop.
+         */
+        CancelAskedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "cancel_asked";
+            /** By */
+            by: string;
+        };
+        /**
+         * ChargedShown
+         * @description The model answered a request.
+         */
+        ChargedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "charged";
+            /**
+             * Usd
+             * @description Of this request.
+             */
+            usd: number;
+            /**
+             * Usd Total
+             * @description Of the job so far.
+             */
+            usd_total: number;
+        };
+        /**
+         * ClaimedShown
+         * @description A worker took it up, or took it over.
+         */
+        ClaimedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "claimed";
+        };
+        /**
+         * ClonedShown
+         * @description The repository was fetched.
+         */
+        ClonedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "cloned";
+            /** Base */
+            base: string;
+            /** Base Sha */
+            base_sha: string;
+            /** Branch */
+            branch: string;
+            /** Files */
+            files: number;
+        };
+        /**
+         * CommandRanShown
+         * @description A command was run in the sandbox.
+         */
+        CommandRanShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "command_ran";
+            /** Run Id */
+            run_id: string;
+            /** Command */
+            command: string;
+            /**
+             * Exit Code
+             * @description Null: it was killed by its time limit.
+             */
+            exit_code: number | null;
+            /** Seconds */
+            seconds: number;
+            /** Output Tail */
+            output_tail: string;
+        };
+        /**
          * Commit
          * @description One commit of a branch.
          */
@@ -183,6 +469,155 @@ export interface components {
             date: string;
         };
         /**
+         * CommittedStep
+         * @description A step that became a commit.
+         */
+        CommittedStep: {
+            /** Number */
+            number: number;
+            /**
+             * Sha
+             * @description 40 hex digits.
+             */
+            sha: string;
+            /** Subject */
+            subject: string;
+            /** Files */
+            files: string[];
+            /** Added */
+            added: number;
+            /** Deleted */
+            deleted: number;
+            /** Url */
+            url: string;
+        };
+        /**
+         * Diff
+         * @description What a job changed so far.
+         */
+        Diff: {
+            /**
+             * Base
+             * @description The commit that it started from; empty before that.
+             */
+            base: string;
+            /**
+             * Head
+             * @description Its newest commit.
+             */
+            head: string;
+            /**
+             * Truncated
+             * @description There are more files than GitHub compares.
+             */
+            truncated: boolean;
+            /** Files */
+            files: components["schemas"]["FileDiff"][];
+        };
+        /**
+         * FileDiff
+         * @description What a job changed in one file.
+         */
+        FileDiff: {
+            /** Path */
+            path: string;
+            /**
+             * Previous Path
+             * @description Where it was before, if it was renamed.
+             */
+            previous_path: string | null;
+            /**
+             * Status
+             * @description added, removed, modified, renamed, …: GitHub's words.
+             */
+            status: string;
+            /** Added */
+            added: number;
+            /** Deleted */
+            deleted: number;
+            /**
+             * Patch
+             * @description Unified hunks; null: binary, or too large.
+             */
+            patch: string | null;
+        };
+        /**
+         * FinishedShown
+         * @description The end.
+         */
+        FinishedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "finished";
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "succeeded" | "failed" | "cancelled" | "stopped";
+            /** Summary */
+            summary: string;
+            /** Not Done */
+            not_done: string[];
+        };
+        /**
+         * HeardShown
+         * @description The agent heard all that was said to it so far.
+         */
+        HeardShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "heard";
+            /**
+             * Text
+             * @description What it said to that.
+             */
+            text: string | null;
+        };
+        /**
+         * IssueShown
+         * @description An open issue to choose.
+         */
+        IssueShown: {
+            /** Number */
+            number: number;
+            /** Title */
+            title: string;
+            /** Labels */
+            labels: string[];
+            /**
+             * Updated At
+             * @description ISO 8601 with time zone.
+             */
+            updated_at: string;
+        };
+        /**
+         * Issues
+         * @description Issues, newest updated first.
+         */
+        Issues: {
+            /** Issues */
+            issues: components["schemas"]["IssueShown"][];
+        };
+        /**
+         * JobEventShown
+         * @description One event of a job, as `data` of the stream.
+         */
+        JobEventShown: components["schemas"]["ReceivedShown"] | components["schemas"]["ClaimedShown"] | components["schemas"]["ClonedShown"] | components["schemas"]["PlannedShown"] | components["schemas"]["ApprovedShown"] | components["schemas"]["RevisedShown"] | components["schemas"]["SteeredShown"] | components["schemas"]["HeardShown"] | components["schemas"]["StepBeganShown"] | components["schemas"]["NotedShown"] | components["schemas"]["SaidShown"] | components["schemas"]["CommandRanShown"] | components["schemas"]["StepCommittedShown"] | components["schemas"]["StepSkippedShown"] | components["schemas"]["PullOpenedShown"] | components["schemas"]["ChargedShown"] | components["schemas"]["RescuedShown"] | components["schemas"]["CancelAskedShown"] | components["schemas"]["FinishedShown"];
+        /**
          * JobRef
          * @description Names a job.
          */
@@ -198,6 +633,29 @@ export interface components {
             /** Jobs */
             jobs: components["schemas"]["Status"][];
         };
+        /**
+         * NotedShown
+         * @description One line worth showing.
+         */
+        NotedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "noted";
+            /** Text */
+            text: string;
+        };
+        /**
+         * Nothing
+         * @description An empty object.
+         */
+        Nothing: Record<string, never>;
         /**
          * PlanShown
          * @description A plan, and the digest by which it is accepted.
@@ -225,6 +683,25 @@ export interface components {
             questions: components["schemas"]["QuestionShown"][];
         };
         /**
+         * PlannedShown
+         * @description There is a plan; `waits`: for somebody to accept it.
+         */
+        PlannedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "planned";
+            plan: components["schemas"]["PlanShown"];
+            /** Waits */
+            waits: boolean;
+        };
+        /**
          * ProblemShown
          * @description What went wrong (RFC 9457); `detail` is a sentence for people.
          */
@@ -239,6 +716,26 @@ export interface components {
             detail: string;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * PullOpenedShown
+         * @description The draft pull request exists.
+         */
+        PullOpenedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "pull_opened";
+            /** Number */
+            number: number;
+            /** Url */
+            url: string;
         };
         /**
          * PullRequest
@@ -259,6 +756,116 @@ export interface components {
             options: string[];
             /** Default */
             default: string;
+        };
+        /**
+         * ReceivedShown
+         * @description A request became a job. Always the first.
+         */
+        ReceivedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "received";
+            /** Repository */
+            repository: string;
+            /** Issue */
+            issue: number | null;
+            /** Text */
+            text: string;
+            /** Asked By */
+            asked_by: string;
+            /** Base */
+            base: string | null;
+        };
+        /**
+         * RepoShown
+         * @description A repository to choose.
+         */
+        RepoShown: {
+            /**
+             * Full Name
+             * @description `owner/name`
+             */
+            full_name: string;
+            /** Private */
+            private: boolean;
+            /** Default Branch */
+            default_branch: string;
+            /**
+             * Push
+             * @description Whether you may ask for work there.
+             */
+            push: boolean;
+            /** Description */
+            description: string;
+        };
+        /**
+         * Repos
+         * @description Repositories, newest pushed first.
+         */
+        Repos: {
+            /** Repos */
+            repos: components["schemas"]["RepoShown"][];
+        };
+        /**
+         * RescuedShown
+         * @description A commit could not be pushed and is kept as a patch.
+         */
+        RescuedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "rescued";
+        };
+        /**
+         * RevisedShown
+         * @description Another plan is wanted; the one before no longer counts.
+         */
+        RevisedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "revised";
+            /** By */
+            by: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * SaidShown
+         * @description A piece of what the model writes, to be put after the pieces before it.
+         */
+        SaidShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "said";
+            /** Text */
+            text: string;
         };
         /**
          * Status
@@ -289,6 +896,11 @@ export interface components {
              * @description `owner/name`
              */
             repository: string;
+            /**
+             * Base
+             * @description The branch it starts from; null: not known yet.
+             */
+            base: string | null;
             /** Issue */
             issue: number | null;
             /**
@@ -312,6 +924,11 @@ export interface components {
              */
             step: number;
             /**
+             * Steps Done
+             * @description Steps that are behind us, with a commit or without.
+             */
+            steps_done: number;
+            /**
              * Note
              * @description The last line worth showing.
              */
@@ -323,10 +940,101 @@ export interface components {
             summary: string | null;
             plan: components["schemas"]["PlanShown"] | null;
             /**
+             * Commits
+             * @description Oldest first.
+             */
+            commits: components["schemas"]["CommittedStep"][];
+            /**
+             * Usd
+             * @description What it cost so far, in US dollars.
+             */
+            usd: number;
+            /**
+             * Ceiling Usd
+             * @description What it may cost at most.
+             */
+            ceiling_usd: number;
+            /**
+             * Queued Behind
+             * @description Jobs that are before it in the queue.
+             */
+            queued_behind: number;
+            /**
              * Patch
              * @description A commit that could not be pushed: base64 of the gzip of a mail for `git am`.
              */
             patch: string | null;
+        };
+        /**
+         * SteeredShown
+         * @description Somebody said something to the agent.
+         */
+        SteeredShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "steered";
+            /** By */
+            by: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * StepBeganShown
+         * @description Work on a step began.
+         */
+        StepBeganShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "step_began";
+            /** Number */
+            number: number;
+        };
+        /**
+         * StepCommittedShown
+         * @description A step became a commit and was pushed.
+         */
+        StepCommittedShown: {
+            /** Number */
+            number: number;
+            /**
+             * Sha
+             * @description 40 hex digits.
+             */
+            sha: string;
+            /** Subject */
+            subject: string;
+            /** Files */
+            files: string[];
+            /** Added */
+            added: number;
+            /** Deleted */
+            deleted: number;
+            /** Url */
+            url: string;
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "step_committed";
         };
         /**
          * StepShown
@@ -343,6 +1051,26 @@ export interface components {
             files: string[];
             /** Done When */
             done_when: string;
+        };
+        /**
+         * StepSkippedShown
+         * @description A step ended without a change.
+         */
+        StepSkippedShown: {
+            /**
+             * At
+             * @description Seconds since the epoch, UTC.
+             */
+            at: number;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "step_skipped";
+            /** Number */
+            number: number;
+            /** Why */
+            why: string;
         };
     };
     responses: never;
@@ -375,6 +1103,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobRef"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Status"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    jobs: {
+        parameters: {
+            query?: {
+                repository?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Jobs"];
                 };
             };
             /** @description Why not. */
@@ -423,16 +1213,22 @@ export interface operations {
             };
         };
     };
-    status: {
+    accept: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
             path: {
                 job_id: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Acceptance"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -440,7 +1236,81 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Status"];
+                    "application/json": components["schemas"]["JobRef"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    cancel: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Nothing"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRef"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    retry: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Nothing"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRef"];
                 };
             };
             /** @description Why not. */
@@ -498,6 +1368,138 @@ export interface operations {
             };
         };
     };
+    events: {
+        parameters: {
+            query?: {
+                after?: string;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["JobEventShown"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    repos: {
+        parameters: {
+            query?: {
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Repos"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    issues: {
+        parameters: {
+            query?: {
+                q?: string;
+            };
+            header?: never;
+            path: {
+                owner: string;
+                repo: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Issues"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    branches: {
+        parameters: {
+            query?: {
+                q?: string;
+            };
+            header?: never;
+            path: {
+                owner: string;
+                repo: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Branches"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
     commits: {
         parameters: {
             query?: never;
@@ -531,13 +1533,13 @@ export interface operations {
             };
         };
     };
-    jobs: {
+    diff: {
         parameters: {
-            query?: {
-                repository?: string;
-            };
+            query?: never;
             header?: never;
-            path?: never;
+            path: {
+                job_id: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -548,7 +1550,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Jobs"];
+                    "application/json": components["schemas"]["Diff"];
                 };
             };
             /** @description Why not. */

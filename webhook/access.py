@@ -1,0 +1,93 @@
+"""What a caller may see and do: only where both the person and the App are allowed."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+from starlette.requests import Request
+
+from jobs.commands import Actor, Repository
+from jobs.job import Job
+from jobs.queue.errors import JobUnknown
+from jobs.queue.store import Store
+from webhook import shapes
+from webhook.deliveries import not_let_in
+from webhook.person import GitHub, Reach
+from webhook.problems import NotAllowed, NotFound
+from webhook.wire import valid
+
+_JOB_ID: TypeAdapter[str] = TypeAdapter(shapes.JobId)
+_FULL_NAME: TypeAdapter[str] = TypeAdapter(shapes.FullName)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sent the request, and the token that shows it."""
+
+    actor: Actor
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who calls, and what is theirs. `caller` raises NotSignedIn."""
+
+    caller: Callable[[Request], Awaitable[Caller]]
+    store: Store
+    github: GitHub
+    allow: tuple[str, ...]  # accounts that the operator lets in; empty: all
+
+    async def reach(self, caller: Caller, name: str) -> Reach:
+        """Raises NotFound, NotAllowed."""
+        reach = await self.github.reach(caller.token, name)
+        self.let_in(caller, reach.repository.name)
+        return reach
+
+    def let_in(self, caller: Caller, name: str) -> None:
+        """Raises NotAllowed where the operator lets in neither the person nor the owner."""
+        if problem := not_let_in(self.allow, caller.actor.login, name):
+            raise NotAllowed(problem)
+
+    async def named(self, request: Request, caller: Caller) -> Reach:
+        """The repository in the request's path. Raises NotFound, NotAllowed."""
+        params = request.path_params
+        name = valid(_FULL_NAME, f"{params['owner']}/{params['repo']}", "repository")
+        return await self.reach(caller, name)
+
+    async def pushable(self, caller: Caller, name: str) -> Repository:
+        """Raises NotFound, NotAllowed."""
+        return _pushable(caller, await self.reach(caller, name))
+
+    async def visible_job(self, caller: Caller, job_id: str) -> tuple[Job, Reach]:
+        """Raises NotFound, NotAllowed."""
+        hidden = NotFound(f"There is no job {job_id[:64]!r} that you can see.")
+        try:
+            job = await self.store.load(valid(_JOB_ID, job_id, "job_id"))
+            reach = await self.reach(caller, job.repository.name)
+        except (JobUnknown, NotFound):
+            raise hidden from None
+        # Somebody else may own the name by now.
+        if reach.repository.id != job.repository.id:
+            raise hidden
+        return job, reach
+
+    async def writable_job(self, caller: Caller, job_id: str) -> tuple[Job, Repository]:
+        """Raises NotFound, NotAllowed."""
+        job, reach = await self.visible_job(caller, job_id)
+        return job, _pushable(caller, reach)
+
+    async def sees(self, caller: Caller, name: str) -> int | None:
+        """The id of the repository that the name stands for, if the caller sees it."""
+        try:
+            return (await self.reach(caller, name)).repository.id
+        except (NotFound, NotAllowed):
+            return None
+
+
+def _pushable(caller: Caller, reach: Reach) -> Repository:
+    if not reach.push:
+        raise NotAllowed(
+            f"{caller.actor.login}, only people with write permission on "
+            f"{reach.repository.name} can ask me to work there."
+        )
+    return reach.repository
