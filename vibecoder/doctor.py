@@ -29,6 +29,8 @@ from vibecoder.local import redis
 from vibecoder.local.redis import StoreError
 from vibecoder.local.sandbox.probe import probe
 from vibecoder.settings import Settings, SettingsError, required
+from webhook.person import GitHub as Person
+from webhook.problems import Problem, TokenRefused
 
 MANIFEST = Path(__file__).parent.parent / "github_app.yml"
 REMEDIABLE = (SettingsError, StoreError, ForgeError, AgentError, QueueError, OSError)
@@ -80,6 +82,20 @@ async def _door(settings: Settings) -> str:
     if any(len(secret) < 16 for secret in secrets):
         raise SettingsError("GITHUB_WEBHOOK_SECRET is shorter than 16 characters; make a new one.")
     return f"{len(secrets)} webhook secret(s)"
+
+
+async def _sign_in(settings: Settings) -> str:
+    settings.session_key()
+    origin = settings.origin()
+    more = [f"also back to {', '.join(settings.redirects)}"] if settings.redirects else []
+    if origin is None:
+        raise SettingsError(
+            "PUBLIC_URL is missing: GitHub would be told to send people back to whatever address "
+            "they came by, and takes only the App's callback URL."
+        )
+    by = "SESSION_SECRET" if settings.session_secret else "the client secret (SESSION_SECRET unset)"
+    words = (f"at {origin}/app/", f"callback URL {origin}/auth/github/callback", f"sealed by {by}")
+    return "; ".join((*words, *more))
 
 
 async def _redis(settings: Settings) -> str:
@@ -141,6 +157,23 @@ async def _live_app(settings: Settings) -> str:
         return f"signed in as {(await github.bot()).login}; permissions suffice"
 
 
+async def _live_client(settings: Settings) -> str:
+    github = Person(
+        settings.github_api_url.rstrip("/"),
+        required(settings.github_client_id, "GITHUB_CLIENT_ID"),
+        required(settings.github_client_secret, "GITHUB_CLIENT_SECRET"),
+    )
+    try:
+        await github.person("ghu_of_nobody")
+    except TokenRefused:
+        return "GitHub takes client id and secret; that it takes the callback URL shows at sign-in"
+    except Problem as problem:
+        raise SettingsError(str(problem)) from problem
+    finally:
+        await github.close()
+    raise SettingsError("GitHub takes any token for a person's; is GITHUB_API_URL right?")
+
+
 async def _live_sandbox(settings: Settings) -> str:
     async with _sandbox(settings) as box:
         python = await box.run("python3 --version", seconds=30)
@@ -198,12 +231,14 @@ async def _sandbox(settings: Settings) -> AsyncIterator[Sandbox]:
 HERE: dict[str, Check] = {
     "GitHub App": _app,
     "front door": _door,
+    "sign-in": _sign_in,
     "Redis": _redis,
     "sandbox": _isolation,
     "model": _price,
 }
 LIVE: dict[str, Check] = {
     "GitHub, live": _live_app,
+    "sign-in, live": _live_client,
     "sandbox, live": _live_sandbox,
     "model, live": _live_model,
 }

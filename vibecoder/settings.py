@@ -4,6 +4,7 @@ Each name is the environment variable's name in lower case; an empty value count
 """
 
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # What a process of ours needs of its surroundings; never a setting, never a key.
 _SURROUNDINGS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTPS_PROXY")
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
+_REDIRECT = re.compile(r"(?!(?:javascript|data|blob|file):)[a-z][a-z0-9+.-]*://[^\s?#]+")
 
 
 class SettingsError(Exception):
@@ -61,6 +65,9 @@ class Settings(BaseSettings):
 
     # Where people and GitHub reach it, and where it keeps things
     public_url: str | None = None
+    # What people's tokens are sealed with; the client secret is, where this is unset
+    session_secret: SecretStr | None = None
+    vibecoder_redirects: str = ""  # comma-separated addresses of phone apps besides vibecoder://
     vibecoder_state_dir: Path = Path(".vibecoder")
     port: int = 8000
     ci: str | None = None  # set by CI services: what is missing is then a failure, not a detour
@@ -70,6 +77,43 @@ class Settings(BaseSettings):
         """Lower-case account names; empty where everybody may."""
         names = (name.strip().lower() for name in self.vibecoder_allow.split(","))
         return frozenset(name for name in names if name)
+
+    @property
+    def redirects(self) -> tuple[str, ...]:
+        """Where phones may be sent after signing in, besides vibecoder://. Raises SettingsError."""
+        found = tuple(text.strip() for text in self.vibecoder_redirects.split(",") if text.strip())
+        for address in found:
+            if not _REDIRECT.fullmatch(address):
+                raise SettingsError(
+                    "VIBECODER_REDIRECTS must hold addresses such as exp://192.168.1.5:8081/--/"
+                    f"signed-in, without a query; {address!r} is none."
+                )
+        return found
+
+    def session_key(self) -> str:
+        """The secret that people's tokens are sealed with. Raises SettingsError."""
+        if self.session_secret is None:
+            return required(self.github_client_secret, "GITHUB_CLIENT_SECRET")
+        secret = self.session_secret.get_secret_value()
+        if len(secret) < 32:
+            raise SettingsError(
+                "SESSION_SECRET is shorter than 32 characters. Make one with "
+                "`python3 -c 'import secrets; print(secrets.token_hex(32))'`."
+            )
+        return secret
+
+    def origin(self) -> str | None:
+        """PUBLIC_URL as scheme, host and port. Raises SettingsError for anything else."""
+        if self.public_url is None:
+            return None
+        address = self.public_url.strip().rstrip("/")
+        if not _ORIGIN.fullmatch(address):
+            raise SettingsError(
+                "PUBLIC_URL must be an address such as https://bot.example.org, without a path; "
+                f"{self.public_url!r} is none."
+            )
+        usual = ":443" if address.lower().startswith("https:") else ":80"
+        return address.lower().removesuffix(usual)  # as browsers have it in Origin
 
     def app_id(self) -> int:
         """Raises SettingsError where it is missing or no number."""

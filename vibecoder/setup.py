@@ -449,6 +449,8 @@ def _write(wanted: Wanted, keys: _Keys, github_url: str, api_url: str) -> Path:
         "GITHUB_WEBHOOK_SECRET": keys.webhook_secret.get_secret_value(),
         "PUBLIC_URL": wanted.public_url,
     }
+    if "SESSION_SECRET" not in envfile.names_set(text):
+        values["SESSION_SECRET"] = secrets.token_hex(32)
     if github_url != PUBLIC_GITHUB:
         values |= {"GITHUB_URL": github_url, "GITHUB_API_URL": api_url}
     written = envfile.with_values(text, values)

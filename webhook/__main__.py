@@ -1,20 +1,21 @@
 """Prints the OpenAPI document of the API: `python -m webhook > mobile/openapi.json`."""
 
+import asyncio
 import json
 import sys
-from decimal import Decimal
+
+import httpx
 
 from jobs.queue.store import Store, connect
-from webhook.api import Api
-from webhook.openapi import document
-from webhook.person import GitHub
-from webhook.shown import View
+from webhook.app import FrontDoor, app
 
-# Neither of the two makes a connection before it is asked something.
-api = Api(
-    Store(connect("redis://127.0.0.1")),
-    GitHub("http://127.0.0.1", "", ""),
-    (),
-    View("", Decimal(0)),
-)
-sys.stdout.write(json.dumps(document(api.operations()), indent=2) + "\n")
+
+async def _document() -> object:
+    # Nothing connects anywhere before it is asked something.
+    door = FrontDoor((), None, client_id="", client_secret="", session_secret="")
+    transport = httpx.ASGITransport(app(door, Store(connect("redis://127.0.0.1"))))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        return (await client.get("/openapi.json")).json()
+
+
+sys.stdout.write(json.dumps(asyncio.run(_document()), indent=2) + "\n")

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from starlette.requests import Request
 
-from jobs.commands import Actor, Repository
+from jobs.commands import Repository
 from jobs.job import Job
 from jobs.queue.errors import JobUnknown
 from jobs.queue.store import Store
 from webhook import shapes
+from webhook.caller import Caller
 from webhook.deliveries import not_let_in
 from webhook.person import GitHub, Reach
 from webhook.problems import NotAllowed, NotFound
@@ -18,14 +19,6 @@ from webhook.wire import valid
 
 _JOB_ID: TypeAdapter[str] = TypeAdapter(shapes.JobId)
 _FULL_NAME: TypeAdapter[str] = TypeAdapter(shapes.FullName)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whoever sent the request, and the token that shows it."""
-
-    actor: Actor
-    token: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from jobs.commands import AcceptPlan, CancelJob, OpenPull, Repository, StartJob
 from jobs.job import Job, JobCommand, Refusal, decide
 from jobs.queue.store import MOST_OPEN, Store
 from webhook import shapes
-from webhook.access import Access, Caller
+from webhook.access import Access
+from webhook.caller import Caller
 from webhook.openapi import Operation
 from webhook.problems import Conflict, Unavailable, Unprocessable
 from webhook.wire import body, key, told

@@ -1,7 +1,7 @@
 """The JSON that the phone speaks. Every write ends in the same commands as a comment does.
 
-Bearer: a GitHub user token issued to this App. Reading needs sight of the job's repository,
-writing needs push; the worker asks GitHub once more before it acts.
+Who calls: `caller.py`. Reading needs sight of the job's repository, writing needs push; the worker
+asks GitHub once more before it acts.
 
 A write may carry `Idempotency-Key` (up to 255 characters): sent again with the same key, it is the
 same request, however often the network made the phone repeat it.
@@ -16,12 +16,12 @@ from jobs.commands import Issue, StartJob
 from jobs.job import Job
 from jobs.queue.store import Store
 from webhook import shapes, shown
-from webhook.access import Access, Caller
+from webhook.access import Access
 from webhook.act import Act, start
 from webhook.browse import Browse
+from webhook.caller import Callers
 from webhook.openapi import Operation
 from webhook.person import GitHub
-from webhook.problems import NotSignedIn
 from webhook.watch import Watch
 from webhook.wire import body, key, told, valid
 
@@ -33,12 +33,17 @@ class Api:
     """The operations, over one store and one view of GitHub."""
 
     def __init__(
-        self, store: Store, github: GitHub, allow: tuple[str, ...], view: shown.View
+        self,
+        store: Store,
+        github: GitHub,
+        callers: Callers,
+        allow: tuple[str, ...],
+        view: shown.View,
     ) -> None:
         self._store = store
         self._github = github
         self._view = view
-        self._access = Access(self._caller, store, github, allow)
+        self._access = Access(callers.of, store, github, allow)
         self._act = Act(self._access)
         self._browse = Browse(self._access)
         self._watch = Watch(self._access, view)
@@ -126,14 +131,3 @@ class Api:
         queued = [job.id for job in jobs if job.state == "queued"]
         ahead = await self._store.ahead(queued) if queued else {}
         return tuple(self._view.status(job, ahead.get(job.id, 0)) for job in jobs)
-
-    async def _caller(self, request: Request) -> Caller:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise NotSignedIn(
-                "Please sign in: send a GitHub user token as `Authorization: Bearer`."
-            )
-        if len(token) > 1000 or not token.isascii() or not token.isprintable() or " " in token:
-            raise NotSignedIn("That is no GitHub user token. Please sign in again.")
-        return Caller(await self._github.person(token), token)

@@ -23,15 +23,29 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from jobs.queue.errors import QueueError, StoreFull, StoreUnreachable
+from jobs.queue.sessions import SessionStore
 from jobs.queue.store import Delivery, Store
+from jobs.seal import Seal
 from webhook import health, openapi, problems
 from webhook.api import Api
+from webhook.caller import Callers
 from webhook.deliveries import reader
+from webhook.oauth import OAuth
 from webhook.person import GitHub
 from webhook.phone import Phone
-from webhook.problems import Malformed, NotSignedIn, Problem, TooLarge, Unavailable
+from webhook.problems import (
+    Malformed,
+    NotSignedIn,
+    Problem,
+    TokenRefused,
+    TooLarge,
+    Unavailable,
+)
+from webhook.session import Sessions
 from webhook.shown import View
 from webhook.signature import verify
+from webhook.signin import SignIn
+from webhook.site import Site
 
 BIGGEST_DELIVERY = 25 * 1024 * 1024  # bytes; GitHub sends nothing larger
 PATIENCE = 8.0  # seconds for storing a delivery: GitHub gives up after 10
@@ -51,8 +65,12 @@ class FrontDoor:
     app_id: int | None  # to know our own comments again
     client_id: str
     client_secret: str = field(repr=False)
+    # What people's tokens are sealed with: the same in all web processes.
+    session_secret: str = field(repr=False)
     api_url: str = "https://api.github.com"
     url: str = "https://github.com"  # for people
+    public_url: str | None = None  # our origin as people know it; None: as they come
+    redirects: tuple[str, ...] = ()  # addresses of the phone's app besides vibecoder://
     usd: Decimal = Decimal(5)  # the ceiling for one job, to be shown
     allow: tuple[str, ...] = ()  # accounts that are let in; empty: all
     phone: Path | None = None  # the web export of mobile/, served at /app
@@ -61,14 +79,21 @@ class FrontDoor:
 def app(door: FrontDoor, store: Store) -> Starlette:
     """The web application. Its lifespan closes the connections to GitHub, not the store."""
     github = GitHub(door.api_url, door.client_id, door.client_secret)
-    api = Api(store, github, door.allow, View(door.url, door.usd))
+    oauth = OAuth(door.url, door.api_url, door.client_id, door.client_secret)
+    seal, site = Seal(door.session_secret, "sessions 1"), Site(door.public_url)
+    sessions = Sessions(SessionStore(store), oauth, seal)
+    callers = Callers(github, sessions, site)
+    api = Api(store, github, callers, door.allow, View(door.url, door.usd))
+    signin = SignIn(github, oauth, sessions, callers, site, seal, door.redirects)
     registry = CollectorRegistry()
     intake = Intake(door, store, registry)
-    document = openapi.document(api.operations())
+    document = openapi.document((*api.operations(), *signin.operations()))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        await sessions.close()
+        await oauth.close()
         await github.close()
 
     async def described(_: Request) -> Response:
@@ -79,6 +104,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
         *health.routes(store, registry),
         Route("/openapi.json", described),
         *api.routes(),
+        *signin.routes(),
     ]
     if door.phone is not None:
         routes += [
@@ -90,6 +116,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
         lifespan=lifespan,
         exception_handlers={
             Problem: problems.answer,
+            TokenRefused: callers.refused,
             HTTPException: problems.answer_http,
             StoreUnreachable: _no_store,
             StoreFull: _no_store,

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webhook import shapes
-from webhook.access import Access, Caller
+from webhook.access import Access
+from webhook.caller import Caller
 from webhook.openapi import Operation
 from webhook.person import fields
 from webhook.plain import plain

@@ -24,11 +24,12 @@ class Operation:
     path: str  # as starlette writes it: "/api/x/{name}" or "{name:path}"
     endpoint: Callable[[Request], Awaitable[Response]]
     summary: str
-    tells: TypeAdapter[Any]
+    tells: TypeAdapter[Any] | None  # None: an empty answer, 204
     asks: type[BaseModel] | None = None
     media: str = "application/json"  # a stream's schema is that of each event's data
     also: tuple[HTTPStatus, ...] = ()  # statuses of success besides 200
     query: tuple[str, ...] = ()  # names of optional text parameters
+    open: bool = False  # also to whoever is not signed in
 
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
@@ -39,7 +40,8 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     ]
     for operation in operations:
         name = operation.endpoint.__name__
-        inputs.append((f"{name} tells", "serialization", operation.tells))
+        if operation.tells is not None:
+            inputs.append((f"{name} tells", "serialization", operation.tells))
         if operation.asks is not None:
             inputs.append((f"{name} asks", "validation", TypeAdapter(operation.asks)))
     refs, definitions = TypeAdapter.json_schemas(
@@ -57,16 +59,23 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
             "version": VERSION,
             "description": "What the phone asks of the service.",
         },
-        "security": [{"github": []}],
+        "security": [{"bearer": []}, {"cookie": []}],
         "paths": paths,
         "components": {
             "schemas": definitions.get("$defs", {}),
             "securitySchemes": {
-                "github": {
+                "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A GitHub user token issued to this App.",
-                }
+                    "description": "A session's token, or a GitHub user token issued to this App.",
+                },
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-vibecoder",
+                    "description": "A browser's session; writes then need an `Origin` of ours. "
+                    "Over http its name has no prefix.",
+                },
             },
         },
     }
@@ -74,9 +83,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
 
 def _described(operation: Operation, path: str, found: dict[str, Any]) -> dict[str, Any]:
     name = operation.endpoint.__name__
-    answer = {operation.media: {"schema": found[f"{name} tells"]}}
     problem = {"application/problem+json": {"schema": found["problem"]}}
-    statuses = (HTTPStatus.OK, *operation.also)
     described: dict[str, Any] = {
         "operationId": name,
         "summary": operation.summary,
@@ -88,13 +95,12 @@ def _described(operation: Operation, path: str, found: dict[str, Any]) -> dict[s
             {"name": param, "in": "query", "required": False, "schema": {"type": "string"}}
             for param in operation.query
         ],
-        "responses": {
-            str(status.value): {"description": status.phrase, "content": answer}
-            for status in statuses
-        }
+        "responses": _answers(operation, found.get(f"{name} tells"))
         | {"default": {"description": "Why not.", "content": problem}},
     }
-    if operation.method == "POST":
+    if operation.open:
+        described["security"] = []
+    elif operation.method == "POST":
         described["parameters"].append(
             {
                 "name": "Idempotency-Key",
@@ -109,3 +115,14 @@ def _described(operation: Operation, path: str, found: dict[str, Any]) -> dict[s
             "content": {"application/json": {"schema": found[f"{name} asks"]}},
         }
     return described
+
+
+def _answers(operation: Operation, schema: dict[str, Any] | None) -> dict[str, Any]:
+    if schema is None:
+        status = HTTPStatus.NO_CONTENT
+        return {str(status.value): {"description": status.phrase}}
+    content = {operation.media: {"schema": schema}}
+    return {
+        str(status.value): {"description": status.phrase, "content": content}
+        for status in (HTTPStatus.OK, *operation.also)
+    }

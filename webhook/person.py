@@ -25,7 +25,7 @@ from webhook.problems import (
     GitHubFailed,
     NotAllowed,
     NotFound,
-    NotSignedIn,
+    TokenRefused,
     Unavailable,
     Unprocessable,
 )
@@ -44,6 +44,14 @@ class Reach:
     repository: Repository
     push: bool
     default_branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A person at GitHub."""
+
+    actor: Actor
+    avatar_url: str | None
 
 
 class GitHub:
@@ -67,10 +75,10 @@ class GitHub:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def person(self, token: str) -> Actor:
-        """Whose token this is. Raises NotSignedIn, or Unavailable where GitHub does not answer."""
+    async def person(self, token: str) -> Profile:
+        """Whose token this is. Raises TokenRefused, or Unavailable where GitHub does not answer."""
 
-        async def ask() -> Actor | None:
+        async def ask() -> Profile | None:
             response = await self._send(
                 "POST",
                 f"/applications/{self._client_id}/token",
@@ -86,15 +94,19 @@ class GitHub:
             if response.status_code in (404, 422):
                 return None
             user = fields(_good(response).get("user"))
-            return Actor(int(user["id"]), str(user["login"]))
+            avatar = user.get("avatar_url")
+            return Profile(
+                Actor(int(user["id"]), str(user["login"])),
+                avatar if isinstance(avatar, str) and avatar else None,
+            )
 
-        actor = await self._remember((token, "person"), ask)
-        if actor is None:
-            raise NotSignedIn(
+        person = await self._remember((token, "person"), ask)
+        if person is None:
+            raise TokenRefused(
                 "GitHub does not know this token as one of this App's, or it has expired. "
                 "Please sign in again."
             )
-        return actor
+        return person
 
     async def reach(self, token: str, name: str) -> Reach:
         """The repository `owner/name` as this person may use it. Raises NotFound otherwise."""
@@ -311,7 +323,7 @@ def _good(response: httpx.Response) -> dict[str, Any]:
 
 def _checked(response: httpx.Response, kind: type) -> Any:
     if response.status_code == 401:
-        raise NotSignedIn("GitHub no longer accepts this token. Please sign in again.")
+        raise TokenRefused("GitHub no longer accepts this token. Please sign in again.")
     if response.status_code == 403:
         raise NotAllowed("GitHub does not let you see this with this App.")
     if response.is_success:

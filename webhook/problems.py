@@ -3,6 +3,8 @@
 Problem
 ├── Malformed        400  the request cannot be understood
 ├── NotSignedIn      401  no token, or one that GitHub does not know as ours
+│   ├── TokenRefused      GitHub took the person's token before, and does so no more
+│   └── GrantRefused      GitHub does not take a sign-in's code, or what renews a token
 ├── NotAllowed       403  known, but may not do this
 ├── NotFound         404  not there, or not for these eyes: the two are not told apart
 ├── Conflict         409  it does not fit the state of the job
@@ -49,6 +51,14 @@ class NotSignedIn(Problem):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.headers = {"WWW-Authenticate": "Bearer"}
+
+
+class TokenRefused(NotSignedIn):
+    """GitHub answered 401 to a person's token."""
+
+
+class GrantRefused(NotSignedIn):
+    """GitHub does not, or no longer, take the code of a sign-in, or a refresh token."""
 
 
 class NotAllowed(Problem):

@@ -69,9 +69,9 @@ class Watch:
         async def allowed() -> bool:
             try:
                 again = await self._access.caller(request)
+                return await self._access.sees(again, job.repository.name) == job.repository.id
             except NotSignedIn:
                 return False
-            return await self._access.sees(again, job.repository.name) == job.repository.id
 
         feed = await self.fanout.join(job.id)
         return EventStream(self.fanout, feed, feed.place(after), allowed)

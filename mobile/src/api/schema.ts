@@ -242,6 +242,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is signed in. */
+        get: operations["session"];
+        put?: never;
+        /** A phone's code from signing in becomes a session. Needs no token. */
+        post: operations["redeem"];
+        /** Signs out, here and at GitHub; done again it does no harm. */
+        delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -784,6 +803,22 @@ export interface components {
             base: string | null;
         };
         /**
+         * RedeemedCode
+         * @description A phone's one-time code, and what only that phone knows.
+         */
+        RedeemedCode: {
+            /**
+             * Code
+             * @description From the address that the browser came back with; works once, for 60 seconds.
+             */
+            code: string;
+            /**
+             * Verifier
+             * @description The challenge was the base64url of its SHA-256 (RFC 7636, S256).
+             */
+            verifier: string;
+        };
+        /**
          * RepoShown
          * @description A repository to choose.
          */
@@ -866,6 +901,29 @@ export interface components {
             type: "said";
             /** Text */
             text: string;
+        };
+        /**
+         * SessionBegun
+         * @description A phone's session.
+         */
+        SessionBegun: {
+            /**
+             * Token
+             * @description For `Authorization: Bearer`; ends after 30 days without use.
+             */
+            token: string;
+            /** Login */
+            login: string;
+        };
+        /**
+         * SessionShown
+         * @description Who is signed in.
+         */
+        SessionShown: {
+            /** Login */
+            login: string;
+            /** Avatar Url */
+            avatar_url: string | null;
         };
         /**
          * Status
@@ -1552,6 +1610,95 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Diff"];
                 };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionShown"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    redeem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RedeemedCode"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionBegun"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    sign_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Why not. */
             default: {
