@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 FOLLOWED = frozenset({"issue_comment", "installation"})  # from others nothing follows
 KEPT = 3 * 86_400.0  # seconds
-TRIES = 5  # of GitHub and ours together
+LONGEST_WAIT = 1800.0  # seconds between two attempts; each wait is twice the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ async def ask_again(missed: Missed) -> list[str]:
         if (
             newest.event in FOLLOWED
             and not any(attempt.got_through for attempt in attempts)
-            and len(attempts) < TRIES
-            and newest.at < now - missed.grace
+            # For as long as GitHub keeps it: the front door may be down for longer than we are.
+            and newest.at < now - min(missed.grace * 2.0 ** (len(attempts) - 1), LONGEST_WAIT)
             # An answer that was lost: what it answered is in the store.
             and await missed.store.verdict(newest.guid) is None
         ):

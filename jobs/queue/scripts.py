@@ -132,7 +132,7 @@ return 1
 # "1" Redis is nearly full, "2" its installation has too many open, or ""}
 SUBMIT = """
 local cid, command, now, now_ms, group, payload, keep_ms, limit, most = unpack(ARGV, 1, 9)
-local jid, received, repository, issue, actor, fence = unpack(ARGV, 10, 15)
+local jid, received, repository, issue, actor, fence, told = unpack(ARGV, 10, 16)
 local rec = rec_of(cid)
 if call('EXISTS', rec) == 1 then
   return {0, call('HGET', rec, 'job'), call('HGET', rec, 'busy'), call('HGET', rec, 'full')}
@@ -155,6 +155,7 @@ if received ~= '' and call('EXISTS', rec_of(jid)) == 0 then
     index(jid, now, group, actor)
   end
 end
+if told == '1' and busy .. full ~= '' then return {1, jid, busy, full} end
 call('HSET', rec, 'command', command, 'job', jid, 'busy', busy, 'full', full, 'group', group,
   'fence', fence, 'n', 0, 'attempts', 0)
 call('ZADD', 'vc:commands', now, cid)

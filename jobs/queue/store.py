@@ -173,12 +173,13 @@ class Store:
         """Records the command and queues it for a worker, in one step; the same key counts once.
 
         A StartJob also makes its job, unless its issue has an active one (`busy` names it) or there
-        is no room (`no_room`): the command waits for a worker all the same, who tells the person.
+        is no room (`no_room`): the command waits for a worker all the same, who tells the person;
+        one without a comment is told by the caller, and counts as never sent.
         """
         command_id = command_id_of(command.key)
         made: tuple[str | bytes | int, ...]
         match command:
-            case StartJob(issue=issue, repository=repository):
+            case StartJob(issue=issue, repository=repository, comment=comment):
                 # A token is never used again, not even after Redis lost its data: the count starts
                 # at the time, in milliseconds, and grows slower than time does.
                 made = (
@@ -188,11 +189,12 @@ class Store:
                     issue.number if issue else "",
                     command.actor.id,
                     int(now * 1000),
+                    "" if comment else "1",
                 )
             case Explain() | Forget():
-                made = ("", "", "", "", "", int(now * 1000))
+                made = ("", "", "", "", "", int(now * 1000), "")
             case _:
-                made = (command.job_id or "", "", "", "", "", int(now * 1000))
+                made = (command.job_id or "", "", "", "", "", int(now * 1000), "")
         new, job_id, busy, no_room = await self.run(
             "SUBMIT",
             command_id,

@@ -98,6 +98,8 @@ async def _go(store: Store, round_: Round) -> None:
     try:
         if await _mine(store, round_.name, round_.seconds):
             await round_.run()
+    except (RedisError, QueueError) as error:
+        log.warning("round_failed", what=round_.name, error=str(error))
     except Exception:  # nothing here may stop the sweep of the queue
         log.exception("round_failed", what=round_.name)
 

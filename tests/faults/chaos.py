@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -12,13 +13,19 @@ from redis.exceptions import RedisError
 
 from jobs.events import Claimed, Finished, JobEvent
 from jobs.queue.errors import StoreUnreachable
+from tests.faults import phone
 from tests.faults.ground import Asked, Ground
+from tests.faults.judge import Fault
 from tests.faults.named import Outcome, over
 from tests.faults.processes import Process
 from vibecoder.local.github import hooks
 from vibecoder.local.model.script import Turn
 
 WRITES = ("/comments", "/reactions", "/pulls", "/check-runs", "git-receive-pack")
+WISHES = 0.25  # how many requests come from the phone
+SECOND = 0.3  # how many runs have a second request on an issue
+AMID = "amid outages of Redis or of all workers"  # a row for the recoveries that had to wait
+_BOOT = 5.0  # seconds after which a new process surely works
 READS = ("/collaborators/", "/issues/", "/pulls", "/check-runs", "info/refs", "git-upload-pack")
 
 
@@ -30,6 +37,16 @@ class Injury:
     at: float  # seconds after the first request
     whom: float  # 0 to 1: which of those it may hit
     seconds: float  # how long it lasts
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What did happen. Times are seconds since the epoch."""
+
+    kind: str
+    at: float
+    until: float
+    victim: str  # "worker-2", "redis"; empty: nobody was there
 
 
 Strike = Callable[[Ground, Injury, list[Asked]], Awaitable[str]]  # returns who was hit
@@ -46,6 +63,8 @@ async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
     calm = 4.0 + 2 * lease  # seconds over which requests and injuries are spread
     starts = sorted(random.uniform(0, calm / 2) for _ in range(random.randint(3, 6)))
     starts[0] = 0.0
+    wishes = [random.random() < WISHES for _ in starts]
+    again_at = random.uniform(calm / 2, calm) if random.random() < SECOND else None
     injuries = [
         Injury(
             random.choices(list(able), list(able.values()))[0],
@@ -58,30 +77,52 @@ async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
     kinds = sorted({injury.kind for injury in injuries})
     outcome = Outcome(kinds, again, requests=len(starts), struck=len(injuries))
     asked: list[Asked] = []
-    hits: list[tuple[Injury, float, str]] = []
+    phones: list[asyncio.Task[None]] = []
+    hits: list[Hit] = []
     began = time.monotonic()
 
-    async def ask(at: float) -> None:
+    async def ask(at: float, *, wish: bool) -> None:
         await asyncio.sleep(began + at - time.monotonic())
-        asked.append(ground.ask())
+        if wish:
+            asked.append(ground.wish())
+            phones.append(asyncio.create_task(phone.use(ground, asked[-1])))
+        else:
+            asked.append(ground.ask())
+
+    async def ask_again(at: float) -> None:
+        await asyncio.sleep(began + at - time.monotonic())
+        if first := next((each for each in reversed(asked) if each.issue), None):
+            asked.append(ground.ask_again(first))
+            outcome.requests += 1
 
     async def strike(injury: Injury) -> None:
         await asyncio.sleep(began + injury.at - time.monotonic())
         at = time.time()
-        hits.append((injury, at, await KINDS[injury.kind][1](ground, injury, asked)))
+        victim = await KINDS[injury.kind][1](ground, injury, asked)
+        hits.append(Hit(injury.kind, at, time.time(), victim))
 
     async with asyncio.TaskGroup() as group:
-        for start in starts:
-            group.create_task(ask(start))
+        for start, wish in zip(starts, wishes, strict=True):
+            group.create_task(ask(start, wish=wish))
+        if again_at is not None:
+            group.create_task(ask_again(again_at))
         for injury in injuries:
             group.create_task(strike(injury))
     ground.world.faults.clear()
     await over(ground, asked, outcome, ground.processes.mend)
+    for each in phones:
+        each.cancel()
+        for error in await asyncio.gather(each, return_exceptions=True):
+            if isinstance(error, phone.Refused):
+                outcome.faults.append(Fault("failed", "the phone", str(error)))
     for each in asked:
         events = [event for _, event in await ground.store.history(each.job_id)]
-        for injury, at, victim in hits:
-            if (seconds := recovery(ground, events, at, victim)) is not None:
-                outcome.recoveries.append((injury.kind, seconds))
+        for hit in hits:
+            if (seconds := recovery(ground, events, hit)) is not None:
+                kind = hit.kind if _alone(ground, hit, seconds, hits) else AMID
+                outcome.recoveries.append((kind, seconds))
+                if kind not in outcome.kinds:
+                    outcome.kinds.append(kind)
         if (
             isinstance(end := events[-1] if events else None, Finished)
             and end.outcome == "cancelled"
@@ -91,13 +132,25 @@ async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
     return outcome
 
 
-def recovery(ground: Ground, events: list[JobEvent], at: float, victim: str) -> float | None:
+def recovery(ground: Ground, events: list[JobEvent], hit: Hit) -> float | None:
     """Seconds from an injury of the job's owner until the job went on; None: it was not hit."""
-    owner = _owner(ground, [event for event in events if event.at <= at])
-    if owner is None or victim not in {"redis", owner.name}:
+    owner = _owner(ground, [event for event in events if event.at <= hit.at])
+    if owner is None or hit.victim not in {"redis", owner.name}:
         return None
-    later = [event.at - at for event in events if event.at > at]
+    later = [event.at - hit.at for event in events if event.at > hit.at]
     return later[0] if later else None
+
+
+def _alone(ground: Ground, hit: Hit, seconds: float, hits: list[Hit]) -> bool:
+    """Whether Redis was there, and another worker, from the injury until the job went on."""
+    until = hit.at + seconds
+    struck = {
+        other.victim
+        for other in hits
+        if other is not hit and other.at < until and other.until + _BOOT > hit.at
+    }
+    others = {worker.name for worker in ground.processes.workers} - {hit.victim}
+    return "redis" not in struck and bool(others - struck)
 
 
 async def _worker(ground: Ground, injury: Injury, asked: list[Asked]) -> Process | None:
@@ -198,6 +251,27 @@ async def empty_redis(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     return "redis"
 
 
+async def fill_redis(ground: Ground, injury: Injury, _: list[Asked]) -> str:
+    """It has no memory left, and refuses what would take more."""
+    if not ground.server.up:
+        return ""
+    redis = ground.store.redis
+    try:
+        async with asyncio.timeout(2):
+            used = int((await redis.info("memory"))["used_memory"])
+            await redis.config_set("maxmemory", used + 64 * 1024)
+    except (TimeoutError, RedisError):
+        return ""  # it is frozen just now
+    ground.fills += 1
+    await asyncio.sleep(injury.seconds / 2)
+    while ground.server.up:  # one that was started since then has its memory
+        with suppress(RedisError):
+            await redis.config_set("maxmemory", 0)
+            break
+        await asyncio.sleep(0.1)
+    return "redis"
+
+
 async def freeze_redis(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     if not ground.server.up:
         return ""
@@ -274,9 +348,8 @@ async def double_delivery(ground: Ground, injury: Injury, asked: list[Asked]) ->
 
 async def stop_job(ground: Ground, injury: Injury, asked: list[Asked]) -> str:
     """A person changes their mind: the job is to end soon, with the commits that it made."""
-    if not asked:
-        return ""
-    ground.stop(asked[int(injury.whom * len(asked))])
+    if able := [each for each in asked if each.issue and not each.second]:
+        ground.stop(able[int(injury.whom * len(able))])
     return "stop"
 
 
@@ -294,6 +367,7 @@ KINDS: dict[str, tuple[float, Strike]] = {
     "Redis killed": (2, kill_redis),
     "Redis frozen": (1, freeze_redis),
     "Redis emptied": (1, empty_redis),
+    "Redis full": (1, fill_redis),
     "GitHub fails": (4, fail_github),
     "GitHub limits": (1, limit_github),
     "tokens expire": (1, expire_tokens),

@@ -17,6 +17,7 @@ from e2b import AsyncSandbox
 
 from jobs.queue.store import Store, connect, job_id_of
 from tests.faults.gate import Gate
+from tests.faults.left import left_running
 from tests.faults.processes import START_SECONDS, Processes, Timers
 from tests.faults.script import steps
 from tests.faults.traps import Knock, Moment, Traps
@@ -70,20 +71,22 @@ class Effects(list[Effect]):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request of a person: a comment that starts a job."""
+    """One request of a person: a comment, or a wish from the phone."""
 
     repository: Repository
-    issue: Issue
-    comment_id: int
+    issue: Issue | None  # None: a wish
+    comment_id: int | None
     key: str
     at: float
+    second: bool = False  # on an issue that had a request before
 
     @property
     def job_id(self) -> str:
         return job_id_of(self.key)
 
     def __str__(self) -> str:
-        return f"{self.repository.full_name}#{self.issue.number} ({self.job_id})"
+        where = f"#{self.issue.number}" if self.issue else ", a wish"
+        return f"{self.repository.full_name}{where} ({self.job_id})"
 
 
 @dataclass
@@ -105,22 +108,51 @@ class Ground:
     # By job: the comments that say stop, and when each was written.
     stops: dict[str, dict[int, float]] = field(default_factory=dict)
     losses: int = 0  # how often Redis lost everything
+    fills: int = 0  # how often it had no memory left
     _numbers: int = field(default=0)
 
     def ask(self) -> Asked:
         """A new repository with an issue, and the comment on it."""
+        repository = self._repository()
+        name = repository.full_name
+        issue = self.world.add_issue(name, "Parts are missing", "Please write them.", by=PERSON)
+        return self._comment(repository, issue, second=False)
+
+    def ask_again(self, first: Asked) -> Asked:
+        """Another comment on the issue, whose job may or may not be over by then."""
+        assert first.issue is not None
+        return self._comment(first.repository, first.issue, second=True)
+
+    def wish(self) -> Asked:
+        """What somebody with a phone is about to ask for, in a new repository: see phone.py."""
+        repository = self._repository()
+        key = f"api:{self.world.account(PERSON).id}:plan:{repository.full_name}"
+        return Asked(repository, None, None, key, time.time())
+
+    def _repository(self) -> Repository:
         self._numbers += 1
         # An owner each: installations are paced and limited apart.
         name = f"acme{self._numbers}/parts"
-        repository = self.world.add_repository(name, {"README.md": b"# Parts\n"})
-        issue = self.world.add_issue(name, "Parts are missing", "Please write them.", by=PERSON)
+        return self.world.add_repository(name, {"README.md": b"# Parts\n"})
+
+    def _comment(self, repository: Repository, issue: Issue, *, second: bool) -> Asked:
         actor = Actor(self.world.account(PERSON))
         at = time.time()
         made = issues.comment(self.world, repository, actor, issue, "/vibecode write all parts")
-        return Asked(repository, issue, made.id, f"comment:{made.id}:{stamp(made.created_at)}", at)
+        key = f"comment:{made.id}:{stamp(made.created_at)}"
+        return Asked(repository, issue, made.id, key, at, second)
+
+    def answered(self, asked: Asked) -> bool:
+        """Whether a comment of ours answers the request in a sentence instead of with a job."""
+        marker = f"<!-- vibecoder:reply-{asked.comment_id} -->"
+        return asked.issue is not None and any(
+            each.author is self.world.app.bot and each.body.startswith(marker)
+            for each in asked.issue.comments.values()
+        )
 
     def stop(self, asked: Asked) -> None:
-        """A person stops the job."""
+        """A person stops the job of an issue."""
+        assert asked.issue is not None
         actor = Actor(self.world.account(PERSON))
         said = issues.comment(self.world, asked.repository, actor, asked.issue, "/vibecode stop")
         self.stops.setdefault(asked.job_id, {})[said.id] = time.time()
@@ -169,6 +201,7 @@ async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Gro
     """Everything, running, in a folder that is deleted at the end. `cache` keeps the toolchain."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vcf")))
+        stack.callback(_require_nothing_left, folder)
         knocks: deque[str] = deque(maxlen=20_000)
         traps = Traps(watch=lambda knock, moment: knocks.append(_line(knock, moment)))
         server = Server(folder / "redis")
@@ -231,6 +264,12 @@ async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Gro
             timers,
             knocks,
         )
+
+
+def _require_nothing_left(folder: Path) -> None:
+    """Raises RuntimeError where something still runs after the end."""
+    if left := left_running(folder, ()):
+        raise RuntimeError(f"Still running after the end: {left}")
 
 
 def _line(knock: Knock, moment: Moment) -> str:

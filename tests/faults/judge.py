@@ -16,6 +16,7 @@ from jobs.forge import render
 from jobs.job import Job, fold
 from jobs.queue.store import Store
 from tests.faults.ground import STEPS, Asked, Ground
+from tests.faults.left import left_running
 from tests.faults.processes import Process
 from tests.faults.script import content_of, file_of
 from vibecoder.compose.web import PHONE
@@ -43,27 +44,53 @@ class Fault:
 async def judge(ground: Ground, asked: list[Asked]) -> list[Fault]:
     """Everything that is wrong with these requests, and with what is left over."""
     faults: list[Fault] = []
-    for each in asked:
-        faults += await _judge_one(ground, each)
-    return faults + await left_over(ground)
+    histories = [(each, await _history(ground, each)) for each in asked]
+    for each, events in histories:
+        # A request on an issue that had one before may have become a job of its own.
+        beside = [
+            fold(other.job_id, told)
+            for other, told in histories
+            if told and other is not each and other.repository is each.repository
+        ]
+        found = await _judge_one(ground, each, events, beside)
+        faults += [Fault(kind, str(each), words) for kind, words in found]
+    return faults + await left_over(ground) + _left_running(ground)
 
 
-async def _judge_one(ground: Ground, asked: Asked) -> list[Fault]:
-    found: list[tuple[Kind, str]] = []
-    events = [event for _, event in await ground.store.history(asked.job_id)]
+def _left_running(ground: Ground) -> list[Fault]:
+    serving = [ground.processes.web, *ground.processes.workers]
+    wanted = {each.running.pid for each in serving if each.running} | {ground.server.running.pid}
+    return [
+        Fault("left", "everything is over", words) for words in left_running(ground.folder, wanted)
+    ]
+
+
+async def _history(ground: Ground, asked: Asked) -> list[JobEvent]:
+    return [event for _, event in await ground.store.history(asked.job_id)]
+
+
+async def _judge_one(
+    ground: Ground, asked: Asked, events: list[JobEvent], beside: list[Job]
+) -> list[tuple[Kind, str]]:
+    told_no = ground.answered(asked) and (asked.second or ground.fills > 0)
     if not events:
+        if told_no:
+            return []  # that a job is at work there, or that there is no room
         said = "was acknowledged" if ground.acknowledged(asked) else "never got through"
-        return [Fault("lost", str(asked), f"the request {said}, and there is no job")]
+        return [("lost", f"the request {said}, and there is no job")]
+    found: list[tuple[Kind, str]] = []
+    if told_no:
+        found.append(("doubled", "it was answered in a comment, and is a job as well"))
     job = fold(asked.job_id, events)
     found += _of_record(job, events, stopped=job.id in ground.stops)
-    found += await _of_other_jobs(ground.store, asked)
-    found += _of_threads(ground, asked, job)
-    found += _of_branch(ground, asked, job)
-    found += _of_pulls(asked, job)
-    found += _of_checks(asked, job)
-    found += _of_owners(ground, asked, events)
-    found += _of_turns(ground, asked, events)
-    return [Fault(kind, str(asked), words) for kind, words in found]
+    found += await _of_other_jobs(ground.store, asked, beside)
+    found += _of_threads(ground, asked, job, beside)
+    found += _of_branch(ground, asked, job, beside)
+    found += _of_pulls(asked, job, beside)
+    found += _of_checks(asked, job, beside)
+    found += _of_owners(ground, asked, job, events)
+    found += _of_turns(ground, asked, events, beside)
+    return found
 
 
 def _of_record(job: Job, events: list[JobEvent], stopped: bool) -> list[tuple[Kind, str]]:
@@ -92,21 +119,30 @@ def _poisoned(end: Finished, events: list[JobEvent]) -> bool:
     return end.summary.startswith("The worker died three times") and claims >= 3
 
 
-async def _of_other_jobs(store: Store, asked: Asked) -> list[tuple[Kind, str]]:
+async def _of_other_jobs(store: Store, asked: Asked, beside: list[Job]) -> list[tuple[Kind, str]]:
     jobs = await store.jobs(repository_ids=[asked.repository.id])
-    others = [job.id for job in jobs if job.id != asked.job_id]
+    known = {asked.job_id, *(job.id for job in beside)}
+    others = [job.id for job in jobs if job.id not in known]
     return [("doubled", f"the same request made other jobs: {others}")] if others else []
 
 
-def _of_threads(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]]:
+def _of_threads(
+    ground: Ground, asked: Asked, job: Job, beside: list[Job]
+) -> list[tuple[Kind, str]]:
     """One sticky comment a thread, which says what the record says; one receipt."""
     found: list[tuple[Kind, str]] = []
     bot = ground.world.app.bot
     url = ground.processes.url if PHONE.is_dir() else None
-    wanted = {asked.issue.number: render.issue_comment(job, url)}
+    wanted = {asked.issue.number: render.issue_comment(job, url)} if asked.issue else {}
     if job.pull is not None:
         wanted[job.pull.number] = render.pull_comment(job, url)
-    answers = [f"<!-- vibecoder:reply-{said} -->" for said in ground.stops.get(job.id, ())]
+    jobs = {job.id, *(other.id for other in beside)}
+    answers = [
+        f"<!-- vibecoder:reply-{said} -->" for of in jobs for said in ground.stops.get(of, ())
+    ]
+    if asked.issue is not None:  # to a second request, that a job is at work there
+        answers += [f"<!-- vibecoder:reply-{said} -->" for said in asked.issue.comments]
+    theirs = tuple(f"<!-- vibecoder:job:{other.id} -->" for other in beside)
     for number, thread in asked.repository.issues.items():
         ours = [each for each in thread.comments.values() if each.author is bot]
         sticky = [each for each in ours if each.body.startswith(f"<!-- vibecoder:job:{job.id} -->")]
@@ -121,8 +157,10 @@ def _of_threads(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]
         for other in ours:
             if other.body.partition("\n")[0] in answers:
                 answers.remove(other.body.partition("\n")[0])  # once each
-            elif other not in sticky:
+            elif other not in sticky and not other.body.startswith(theirs):
                 found.append(("doubled", f"#{number} also says: {_first(other.body)}"))
+    if asked.issue is None or asked.comment_id is None:
+        return found
     comment = asked.issue.comments[asked.comment_id]
     eyes = [each for each in comment.reactions if each.account is bot]
     if len(eyes) != 1:
@@ -130,12 +168,13 @@ def _of_threads(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]
     return found
 
 
-def _of_branch(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]]:
+def _of_branch(ground: Ground, asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str]]:
     """One branch, with each step's commit once, in order, and every file as it was written."""
     found: list[tuple[Kind, str]] = []
     folder = asked.repository.folder
     tips = bare.branches(folder)
-    ours = {name: sha for name, sha in tips.items() if name != asked.repository.default_branch}
+    others = {asked.repository.default_branch, *(other.branch for other in beside)}
+    ours = {name: sha for name, sha in tips.items() if name not in others}
     if not ours:
         return [("lost", "there is no branch")] if job.state == "succeeded" else []
     if len(ours) > 1:
@@ -164,9 +203,14 @@ def _of_branch(ground: Ground, asked: Asked, job: Job) -> list[tuple[Kind, str]]
     return found
 
 
-def _of_pulls(asked: Asked, job: Job) -> list[tuple[Kind, str]]:
+def _of_pulls(asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str]]:
     found: list[tuple[Kind, str]] = []
-    pulls = [each for each in asked.repository.issues.values() if each.pull is not None]
+    theirs = {other.pull.number for other in beside if other.pull}
+    pulls = [
+        each
+        for each in asked.repository.issues.values()
+        if each.pull is not None and each.number not in theirs
+    ]
     if len(pulls) > 1:
         found.append(("doubled", f"there are {len(pulls)} pull requests"))
     elif not pulls:
@@ -181,10 +225,13 @@ def _of_pulls(asked: Asked, job: Job) -> list[tuple[Kind, str]]:
     return found
 
 
-def _of_checks(asked: Asked, job: Job) -> list[tuple[Kind, str]]:
+def _of_checks(asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str]]:
     """One run of each name a head; all of them over, the last with the job's conclusion."""
     found: list[tuple[Kind, str]] = []
+    theirs = {commit.sha for other in beside for commit in other.commits}
     for suite in asked.repository.suites.values():
+        if suite.head_sha in theirs:
+            continue
         # A run cannot be deleted, so twins by a frozen worker's late request stay. What they say
         # must be the same, because GitHub shows only one of them.
         said = {(run.name, run.conclusion, run.title, run.summary) for run in suite.runs.values()}
@@ -212,7 +259,9 @@ def _of_checks(asked: Asked, job: Job) -> list[tuple[Kind, str]]:
     return found
 
 
-def _of_owners(ground: Ground, asked: Asked, events: list[JobEvent]) -> list[tuple[Kind, str]]:
+def _of_owners(
+    ground: Ground, asked: Asked, job: Job, events: list[JobEvent]
+) -> list[tuple[Kind, str]]:
     """No push by an old owner once the new one has pushed."""
     owners = [
         (event.at, owner.name)
@@ -223,8 +272,9 @@ def _of_owners(ground: Ground, asked: Asked, events: list[JobEvent]) -> list[tup
     texts = {token.id: text for text, token in ground.world.tokens.items()}
     pushed: dict[tuple[float, str], bool] = {}  # claims whose owner has pushed
     found: list[tuple[Kind, str]] = []
+    branch = f"{asked.repository.full_name}@refs/heads/{job.branch}"
     for at, effect in zip(ground.effects.times, ground.effects, strict=True):
-        if effect.verb != "push" or not effect.target.startswith(asked.repository.full_name + "@"):
+        if effect.verb != "push" or effect.target != branch:
             continue
         process = ground.gate.holders.get(texts.get(effect.token_id or 0, ""), "")
         now = next((claim for claim in reversed(owners) if claim[0] <= at), None)
@@ -252,14 +302,16 @@ async def left_over(ground: Ground) -> list[Fault]:
     return [Fault("left", "everything is over", words) for words in left]
 
 
-def _of_turns(ground: Ground, asked: Asked, events: list[JobEvent]) -> list[tuple[Kind, str]]:
+def _of_turns(
+    ground: Ground, asked: Asked, events: list[JobEvent], beside: list[Job]
+) -> list[tuple[Kind, str]]:
     """Each owner may ask again for what was under way, not for what the one before was told."""
     turns = sum(asked.repository.full_name in request.task for request in ground.stage.requests)
     claims = sum(isinstance(event, Claimed) for event in events)
     # Above the turns of a job that nothing happens to: those under way, those that answer a lost
     # call, and some that the model itself failed at.
     # Conversations are in Redis alone, so a job may begin them anew after each loss of it.
-    most = (TURNS + 4 * claims + 4) * (1 + ground.losses)
+    most = (TURNS + 4 * claims + 4) * (1 + ground.losses) * (1 + len(beside))
     return [("doubled", f"the model was asked {turns} times")] if turns > most else []
 
 

@@ -172,7 +172,7 @@ async def over(
     timers = ground.timers
 
     async def all_ended() -> bool:
-        return all([await ended(ground, each) for each in asked])
+        return all([await ended(ground, each) or ground.answered(each) for each in asked])
 
     done = await until(all_ended, PATIENCE + 4 * timers.takeover + 2 * timers.missed, every=0.2)
     if done:

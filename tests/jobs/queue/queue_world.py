@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from agent.plan import Plan, Step
-from jobs.commands import Actor, Issue, Repository, StartJob
+from jobs.commands import Actor, Comment, Issue, Repository, StartJob
 from jobs.events import Approved, CancelAsked, Finished, Planned
 from jobs.queue.store import Store, job_id_of
 from vibecoder.local import redis
@@ -47,6 +47,7 @@ def start(
         "fix the clock",
         plan_only=False,
         issue=None if issue is None else Issue(issue, "The clock is late"),
+        comment=None if issue is None else Comment(7, "https://github.example/comment/7"),
     )
 
 

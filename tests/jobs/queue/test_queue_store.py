@@ -109,6 +109,19 @@ async def test_an_installation_has_only_so_many_jobs_open(
     assert (await store.submit(start("six", issue=6), time.time())).job_id
 
 
+async def test_a_wish_that_is_refused_may_be_sent_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = start("wish", issue=None)
+    monkeypatch.setattr(store_module, "FULL", 0.0)
+    refused = await store.submit(wish, time.time())
+    assert (refused.job_id, refused.no_room) == (None, "store")
+    assert await store.redis.zcard("vc:commands") == 0  # nobody has to be told by a worker
+    monkeypatch.undo()
+    again = await store.submit(wish, time.time())
+    assert again.new and again.job_id
+
+
 async def test_a_forgotten_job_is_in_no_list_and_soon_gone(store: Store) -> None:
     job_id = await make_job(store, "k", issue=1)
     await store.append(job_id, [finished()])
