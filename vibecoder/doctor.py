@@ -24,6 +24,7 @@ from jobs.forge.errors import ForgeError
 from jobs.forge.github import GitHub
 from jobs.queue.errors import QueueError
 from vibecoder.compose.store import WEB_RETRIES, open_store
+from vibecoder.compose.told import topic, vapid
 from vibecoder.compose.worker import app_settings, model_settings, sandboxes
 from vibecoder.local import redis
 from vibecoder.local.redis import StoreError
@@ -96,6 +97,13 @@ async def _sign_in(settings: Settings) -> str:
     by = "SESSION_SECRET" if settings.session_secret else "the client secret (SESSION_SECRET unset)"
     words = (f"at {origin}/app/", f"callback URL {origin}/auth/github/callback", f"sealed by {by}")
     return "; ".join((*words, *more))
+
+
+async def _telling(settings: Settings) -> str:
+    by = ["browsers by Web Push"] if vapid(settings) else []
+    if (told := topic(settings)) is not None:
+        by.append(f"a topic at {told.server}")
+    return f"by {' and '.join(by)}" if by else "nobody is told"
 
 
 async def _redis(settings: Settings) -> str:
@@ -232,6 +240,7 @@ HERE: dict[str, Check] = {
     "GitHub App": _app,
     "front door": _door,
     "sign-in": _sign_in,
+    "notifications": _telling,
     "Redis": _redis,
     "sandbox": _isolation,
     "model": _price,

@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     vibecoder_daily_usd: Decimal | None = Field(default=None, gt=0)
     vibecoder_allow: str = ""  # comma-separated people and owners; empty: whoever may write
 
+    # Telling people: the address of a topic at an ntfy server, and push services on the operator's
+    # own network as host:port with commas between (all others must be on the public internet)
+    vibecoder_ntfy_url: str | None = None
+    vibecoder_ntfy_token: SecretStr | None = None
+    vibecoder_push_hosts: str = ""
+
     # Where people and GitHub reach it, and where it keeps things
     public_url: str | None = None
     # What people's tokens are sealed with; the client secret is, where this is unset
@@ -114,6 +120,12 @@ class Settings(BaseSettings):
             )
         usual = ":443" if address.lower().startswith("https:") else ":80"
         return address.lower().removesuffix(usual)  # as browsers have it in Origin
+
+    @property
+    def push_hosts(self) -> frozenset[str]:
+        """Lower-case "host:port"."""
+        hosts = (host.strip().lower() for host in self.vibecoder_push_hosts.split(","))
+        return frozenset(host for host in hosts if host)
 
     def app_id(self) -> int:
         """Raises SettingsError where it is missing or no number."""

@@ -22,10 +22,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
+from jobs.outward import Outward
 from jobs.queue.errors import QueueError, StoreFull, StoreUnreachable
 from jobs.queue.sessions import SessionStore
 from jobs.queue.store import Delivery, Store
+from jobs.queue.subscriptions import Subscriptions
 from jobs.seal import Seal
+from jobs.webpush import Vapid
 from webhook import health, openapi, problems
 from webhook.api import Api
 from webhook.caller import Callers
@@ -41,6 +44,7 @@ from webhook.problems import (
     TooLarge,
     Unavailable,
 )
+from webhook.push import Push
 from webhook.session import Sessions
 from webhook.shown import View
 from webhook.signature import verify
@@ -70,6 +74,7 @@ class FrontDoor:
     api_url: str = "https://api.github.com"
     url: str = "https://github.com"  # for people
     public_url: str | None = None  # our origin as people know it; None: as they come
+    push_hosts: frozenset[str] = frozenset()  # "host:port" of push services on our own network
     redirects: tuple[str, ...] = ()  # addresses of the phone's app besides vibecoder://
     usd: Decimal = Decimal(5)  # the ceiling for one job, to be shown
     allow: tuple[str, ...] = ()  # accounts that are let in; empty: all
@@ -85,13 +90,16 @@ def app(door: FrontDoor, store: Store) -> Starlette:
     callers = Callers(github, sessions, site)
     api = Api(store, github, callers, door.allow, View(door.url, door.usd))
     signin = SignIn(github, oauth, sessions, callers, site, seal, door.redirects)
+    outward = Outward(door.push_hosts)
+    push = Push(Subscriptions(store), Vapid(door.session_secret), outward, callers)
     registry = CollectorRegistry()
     intake = Intake(door, store, registry)
-    document = openapi.document((*api.operations(), *signin.operations()))
+    document = openapi.document((*api.operations(), *signin.operations(), *push.operations()))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        await outward.close()
         await sessions.close()
         await oauth.close()
         await github.close()
@@ -105,6 +113,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
         Route("/openapi.json", described),
         *api.routes(),
         *signin.routes(),
+        *push.routes(),
     ]
     if door.phone is not None:
         routes += [

@@ -22,6 +22,7 @@ class Caller:
     actor: Actor
     token: str = field(repr=False)  # GitHub's, of that person for this App
     avatar_url: str | None = None
+    session: str = ""  # the hash that the session is kept under; empty: GitHub's own token
 
 
 class Callers:
@@ -45,7 +46,7 @@ class Callers:
             person = await self._github.person(session.grant.token)
         except TokenRefused:
             raise await self._sessions.refused(session) from None
-        return Caller(person.actor, session.grant.token, person.avatar_url)
+        return Caller(person.actor, session.grant.token, person.avatar_url, session.hash)
 
     def presented(self, request: Request) -> str:
         """The token that came along, good or not. Raises NotSignedIn, NotAllowed."""

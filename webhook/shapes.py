@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from jobs.outward import LONGEST as LONGEST_ADDRESS
 from webhook.plain import plain
 from webhook.slash import LONGEST
 
@@ -102,8 +103,35 @@ class Acceptance(_Asked):
     )
 
 
+class SubscriptionKeys(_Asked):
+    """What seals messages for one browser, base64url."""
+
+    p256dh: Annotated[str, StringConstraints(max_length=100)]
+    auth: Annotated[str, StringConstraints(max_length=100)]
+
+
+class PushSubscription(_Asked):
+    """A browser's `PushSubscription.toJSON()`."""
+
+    endpoint: Annotated[str, StringConstraints(max_length=LONGEST_ADDRESS)]
+    keys: SubscriptionKeys
+    expirationTime: float | None = Field(None, description="Not looked at.")  # as browsers have it
+
+
+class EndedSubscription(_Asked):
+    """A browser that is to be told no more."""
+
+    endpoint: Annotated[str, StringConstraints(max_length=LONGEST_ADDRESS)]
+
+
 class Nothing(_Asked):
     """An empty object."""
+
+
+class PushKey(Told):
+    """By which a browser subscribes."""
+
+    key: str = Field(description="The `applicationServerKey`: base64url of 65 bytes.")
 
 
 class JobRef(Told):

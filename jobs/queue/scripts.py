@@ -17,7 +17,9 @@ under "vc:", so an ACL needs `~vc:* ~arq:*`.
     vc:waiting           zset of jobs that wait for an approval, by since when
     vc:running:<inst>    zset of an installation's jobs under lease, by the lease's end: a semaphore
     vc:running:r<repo>   that heals itself; the same for a repository
-    vc:wake:j, vc:wake:c lists that idle workers block on
+    vc:wake:j, vc:wake:c lists that idle workers block on; vc:wake:o for what is in the outbox
+    vc:outbox            zset of who is to be told of what, by when (ms): "<job>|<event id>|<whom>",
+                         with nobody named while it is not known whom; outbox.py
     vc:delivery:<guid>   hash, one delivery; vc:deliveries: zset of those not parsed
     vc:memo:<key>        small receipts
     vc:pace:<inst>       hash: when its minute and its hour of writes to GitHub are whole again, and
@@ -55,6 +57,10 @@ local function wake(id)
   local list = 'vc:wake:' .. string.sub(id, 1, 1)
   call('LPUSH', list, '1')
   call('LTRIM', list, 0, 63)
+end
+local function outbox(member)
+  call('ZADD', 'vc:outbox', 'NX', 0, member)
+  wake('o')
 end
 local function whole(id)
   local entry = call('HGET', rec_of(id), 'entry')
@@ -246,6 +252,7 @@ for i = 13, #ARGV, 2 do
     call('RPUSH', notes, last)
     if call('LLEN', notes) > notes_kept then call('XDEL', events, call('LPOP', notes)) end
   elseif mark == 'waits' then
+    outbox(jid .. '|' .. last .. '|')
     call('HSET', rec, 'waits', '1', 'attempts', 0)
     call('ZADD', 'vc:waiting', now_ms / 1000, jid)
     call('ZREM', open, jid)
@@ -258,7 +265,10 @@ for i = 13, #ARGV, 2 do
     call('HSET', rec, 'cancel', '1')
     local entry = whole(jid)  -- which may be deferred, after failures
     if entry then call('ZADD', 'arq:queue', 'XX', 'LT', now_ms, entry) end
-  elseif mark == 'end' then ended = true end
+  elseif mark == 'end' then
+    outbox(jid .. '|' .. last .. '|')
+    ended = true
+  end
 end
 call('HSET', rec, 'last', last, 'ops', string.sub(ops .. op .. '=' .. last .. ';', -800))
 if cause ~= '' then call('HSET', rec, 'did:' .. cause, last) end

@@ -3,7 +3,8 @@
 The work itself is handed in by whoever composes the service.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,9 @@ class Handlers:
     given_up: Callable[[Lease], Awaitable[None]]  # tell the command's person; it is settled after
     parse: Parse | None = None  # deliveries that the front door stored and did not get to parse
     rounds: Sequence[Round] = ()
+    beside: Sequence[
+        Callable[[], Coroutine[None, None, None]]
+    ] = ()  # what each worker does until it ends
 
 
 def make_worker(
@@ -81,6 +85,14 @@ def make_worker(
             log.exception("attempt_failed", id=id_, attempt=lease.attempt)
             raise Retry(defer=pause(lease.attempt)) from error
 
+    async def background() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                sweep_for_ever(store, handlers.parse, handlers.rounds, every=sweep_seconds)
+            )
+            for work in handlers.beside:
+                group.create_task(work())
+
     return (
         worker := LeasedWorker(
             store,
@@ -90,9 +102,7 @@ def make_worker(
             per_repository=per_repository,
             lease_seconds=lease_seconds,
             handle_signals=handle_signals,
-            background=lambda: sweep_for_ever(
-                store, handlers.parse, handlers.rounds, every=sweep_seconds
-            ),
+            background=background,
         )
     )
 

@@ -21,6 +21,7 @@ def front_door(settings: Settings, store: Store) -> Starlette:
             client_secret=required(settings.github_client_secret, "GITHUB_CLIENT_SECRET"),
             session_secret=settings.session_key(),
             public_url=settings.origin(),
+            push_hosts=settings.push_hosts,
             redirects=settings.redirects,
             api_url=settings.github_api_url.rstrip("/"),
             url=settings.github_url.rstrip("/"),

@@ -11,6 +11,7 @@ from jobs.expire import expire_plans
 from jobs.forge.github import GitHub
 from jobs.forge.tokens import AppSettings
 from jobs.missed import Missed, ask_again
+from jobs.outward import Outward
 from jobs.queue.lease import LeasedWorker
 from jobs.queue.pace import Pace
 from jobs.queue.spending import Spending
@@ -21,8 +22,10 @@ from jobs.rebuild import Rebuilding, rebuild_if_lost
 from jobs.record import Workshop
 from jobs.seal import Seal
 from jobs.settle import Desk, give_up, settle
+from jobs.tell import Teller, Ways, sees
 from jobs.work import fail_poisoned, work
 from vibecoder.compose.clones import clones
+from vibecoder.compose.told import topic, vapid
 from vibecoder.compose.web import PHONE
 from vibecoder.settings import Settings, SettingsError, required
 from webhook import deliveries
@@ -78,6 +81,10 @@ async def worker(
             seal=seal,
         )
         rebuilding = Rebuilding(store, github, seal, parse, shop.spending)
+        outward = Outward(settings.push_hosts)
+        stack.push_async_callback(outward.close)
+        ways = Ways(outward, vapid(settings), topic(settings), shop.public_url)
+        teller = Teller(store, ways, partial(sees, github), lease_seconds=lease_seconds)
         missed = Missed(github.hook, store, time.time, missed_seconds / 10)
         yield make_worker(
             store,
@@ -93,6 +100,7 @@ async def worker(
                     Round("missed", missed_seconds, partial(ask_again, missed)),
                     Round("plans", PLANS_SECONDS, partial(expire_plans, store, time.time)),
                 ),
+                beside=(teller.run,),
             ),
             concurrency=concurrency,
             lease_seconds=lease_seconds,

@@ -261,6 +261,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/push/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The key that a browser subscribes with. */
+        get: operations["push_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/push/subscriptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell this browser when a job of yours needs you or ended. It lasts as long as the session, and 30 days unless it is said again; of ten the oldest makes room. */
+        post: operations["subscribe"];
+        /** Tell this browser no more; done again it does no harm. */
+        delete: operations["unsubscribe"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -534,6 +569,14 @@ export interface components {
             files: components["schemas"]["FileDiff"][];
         };
         /**
+         * EndedSubscription
+         * @description A browser that is to be told no more.
+         */
+        EndedSubscription: {
+            /** Endpoint */
+            endpoint: string;
+        };
+        /**
          * FileDiff
          * @description What a job changed in one file.
          */
@@ -763,6 +806,32 @@ export interface components {
         PullRequest: {
             /** Pull Request Url */
             pull_request_url: string | null;
+        };
+        /**
+         * PushKey
+         * @description By which a browser subscribes.
+         */
+        PushKey: {
+            /**
+             * Key
+             * @description The `applicationServerKey`: base64url of 65 bytes.
+             */
+            key: string;
+        };
+        /**
+         * PushSubscription
+         * @description A browser's `PushSubscription.toJSON()`.
+         */
+        PushSubscription: {
+            /** Endpoint */
+            endpoint: string;
+            keys: components["schemas"]["SubscriptionKeys"];
+            /**
+             * Expirationtime
+             * @description Not looked at.
+             * @default null
+             */
+            expirationTime: number | null;
         };
         /**
          * QuestionShown
@@ -1129,6 +1198,16 @@ export interface components {
             number: number;
             /** Why */
             why: string;
+        };
+        /**
+         * SubscriptionKeys
+         * @description What seals messages for one browser, base64url.
+         */
+        SubscriptionKeys: {
+            /** P256Dh */
+            p256dh: string;
+            /** Auth */
+            auth: string;
         };
     };
     responses: never;
@@ -1692,6 +1771,99 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    push_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PushKey"];
+                };
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    subscribe: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PushSubscription"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Why not. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemShown"];
+                };
+            };
+        };
+    };
+    unsubscribe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndedSubscription"];
+            };
+        };
         responses: {
             /** @description No Content */
             204: {

@@ -1,4 +1,5 @@
-"""A worker as a process of its own, to be killed: `queue_worker_process.py URL LEASE_SECONDS`.
+"""A worker as a process of its own, to be killed: `queue_worker_process.py URL LEASE_SECONDS`,
+and with `… PUSH_HOST SESSION_SECRET` one that tells people.
 
 A job's text says what its run does, a word per step: "work" appends a step, "toil" takes its time
 for it, "hang" waits for ever, "die" ends the process at once, "block" stops its event loop for two
@@ -9,11 +10,16 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable, Coroutine
 
+from jobs.commands import Actor, Repository
 from jobs.events import Claimed, Finished, StepCommitted
+from jobs.outward import Outward
 from jobs.queue.lease import Lease
 from jobs.queue.store import Store, connect
 from jobs.queue.worker import Handlers, make_worker
+from jobs.tell import Teller, Ways
+from jobs.webpush import Vapid
 
 store = Store(connect(sys.argv[1]))
 lease_seconds = float(sys.argv[2])
@@ -68,10 +74,22 @@ async def given_up(lease: Lease) -> None:
     await store.remember(f"given up {lease.id}", "told", 60)
 
 
+async def sees(repository: Repository, actor: Actor) -> bool:
+    return True
+
+
+def beside() -> list[Callable[[], Coroutine[None, None, None]]]:
+    if len(sys.argv) == 3:
+        return []
+    host, secret = sys.argv[3:]
+    ways = Ways(Outward([host]), Vapid(secret), None, None)
+    return [Teller(store, ways, sees, lease_seconds=lease_seconds).run]
+
+
 async def main() -> None:
     worker = make_worker(
         store,
-        Handlers(settle, run, poisoned, given_up),
+        Handlers(settle, run, poisoned, given_up, beside=beside()),
         lease_seconds=lease_seconds,
         sweep_seconds=0.2,
     )
