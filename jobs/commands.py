@@ -125,11 +125,21 @@ class Forget:
     key: str
     actor: Actor
     installation_id: int
+    person_id: int | None = None  # whose own account it was on; None: an organization's
     type: Literal["forget"] = "forget"
 
 
+@dataclass(frozen=True, slots=True)
+class EndSessions:
+    """The actor took back that the App may act for them: end all of their sessions."""
+
+    key: str
+    actor: Actor
+    type: Literal["end_sessions"] = "end_sessions"
+
+
 Request = StartJob | AcceptPlan | CancelJob | OpenPull | Explain  # of somebody who gets an answer
-Command = Request | Forget
+Command = Request | Forget | EndSessions
 
 # The store is a boundary: a record written by another version is checked, not trusted.
 COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])

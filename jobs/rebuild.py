@@ -13,7 +13,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from jobs.commands import AcceptPlan, CancelJob, Command, Forget, OpenPull, Request, StartJob
+from jobs.commands import (
+    AcceptPlan,
+    CancelJob,
+    Command,
+    EndSessions,
+    Forget,
+    OpenPull,
+    Request,
+    StartJob,
+)
 from jobs.events import JobEvent, StepCommitted
 from jobs.expire import DAYS
 from jobs.forge.errors import AppRefused, GitHubError, GitHubUnreachable
@@ -205,7 +214,7 @@ async def _asked_for(it: Rebuilding, attempt: Attempt) -> Request | None:
     except Exception:  # a bug of the parser's must not keep all jobs from running
         log.exception("logged delivery unreadable", delivery=attempt.guid)
         return None
-    return None if isinstance(found, str | Forget) else found
+    return None if isinstance(found, str | Forget | EndSessions) else found
 
 
 async def _still_open(it: Rebuilding, command: Request, at: float, answered: set[str]) -> bool:

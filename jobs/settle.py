@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from jobs.commands import Comment, Explain, Forget, OpenPull, Request, StartJob
+from jobs.commands import Comment, EndSessions, Explain, Forget, OpenPull, Request, StartJob
 from jobs.events import Finished, JobEvent
 from jobs.forge import render
 from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing, NotGranted
@@ -21,6 +21,7 @@ from jobs.job import Job, JobCommand, Refusal, decide, may_write, not_permitted
 from jobs.pull import pull_of
 from jobs.queue.errors import Conflict, JobUnknown, TryLater
 from jobs.queue.lease import Lease
+from jobs.queue.sessions import SessionStore
 from jobs.queue.store import MOST_OPEN, NoRoom, Store
 
 log = structlog.get_logger()
@@ -53,15 +54,8 @@ async def settle(desk: Desk, lease: Lease) -> None:
     """
     command_id = lease.id
     command = await desk.store.command(command_id)
-    if isinstance(command, Forget):
-        verdict = f"{REFUSED}the App is still installed there"
-        if await desk.github.installed(command.installation_id):
-            if desk.clock() - await desk.store.received_at(command_id) < LAG:
-                raise TryLater("The installation is still there.", 30)
-        else:
-            jobs = await forget(desk.store, command.installation_id, desk.clock())
-            desk.github.forget(command.installation_id)
-            verdict = f"forgot {jobs} jobs"
+    if isinstance(command, Forget | EndSessions):
+        verdict = await _let_go(desk, command_id, command)
         log.info("command settled", key=command.key, kind=command.type, verdict=verdict)
         await desk.store.settle(command_id, verdict)
         return
@@ -90,10 +84,25 @@ async def settle(desk: Desk, lease: Lease) -> None:
     await desk.store.settle(command_id, verdict)
 
 
+async def _let_go(desk: Desk, command_id: str, command: Forget | EndSessions) -> str:
+    sessions = SessionStore(desk.store)
+    if isinstance(command, EndSessions):
+        return f"ended {await sessions.end_all(command.actor.id)} sessions"
+    if await desk.github.installed(command.installation_id):
+        if desk.clock() - await desk.store.received_at(command_id) < LAG:
+            raise TryLater("The installation is still there.", 30)
+        return f"{REFUSED}the App is still installed there"
+    jobs = await forget(desk.store, command.installation_id, desk.clock())
+    desk.github.forget(command.installation_id)
+    if command.person_id is not None:
+        await sessions.end_all(command.person_id)
+    return f"forgot {jobs} jobs"
+
+
 async def give_up(desk: Desk, lease: Lease) -> None:
     """After attempt upon attempt broke: end what the command began, with a sentence."""
     command = await desk.store.command(lease.id)
-    if isinstance(command, Forget):
+    if isinstance(command, Forget | EndSessions):
         return
     reason = (
         "I tried this three times and something broke each time; the operator's log tells more."

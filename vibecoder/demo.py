@@ -117,6 +117,7 @@ async def run(
         stack.push_async_callback(store.close)
         service = await stack.enter_async_context(_service(here, store, settings, folder, live))
         here.world.hook_url = f"{service}/webhook"
+        here.world.callback_urls = (f"{service}/auth/github/callback",)
 
         client = httpx.AsyncClient(
             base_url=f"{here.github_url}/api/v3",

@@ -122,6 +122,7 @@ def show_addresses(screen: Console, result: Result, service: str, tokens: dict[s
     table.add_row("service", service)
     if PHONE.is_dir():
         table.add_row("phone app", f"{service}/app/")
+        table.add_row("sign in, say as maya", f"{service}/auth/github?next=/app/")
     for login, token in tokens.items():
         table.add_row(f"token of {login}", token)
     screen.print(table)

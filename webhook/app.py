@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from jobs.outward import Outward
+from jobs.commands import EndSessions
 from jobs.queue.errors import QueueError, StoreFull, StoreUnreachable
 from jobs.queue.sessions import SessionStore
 from jobs.queue.store import Delivery, Store
@@ -118,7 +119,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
     if door.phone is not None:
         routes += [
             Route("/app", _to_phone),
-            Mount("/app", Phone(door.phone)),
+            Mount("/app", Phone(door.phone, door.url)),
         ]
     return Starlette(
         routes=routes,
@@ -140,6 +141,7 @@ class Intake:
     def __init__(self, door: FrontDoor, store: Store, registry: CollectorRegistry) -> None:
         self._secrets = door.webhook_secrets
         self._store = store
+        self._sessions = SessionStore(store)
         self._read = reader(door.app_id, door.allow)
         self._readers = asyncio.Semaphore(_READERS)
         self._arriving = 0  # bytes
@@ -217,6 +219,10 @@ class Intake:
         found = self._read(delivery)
         if isinstance(found, str):
             outcome, verdict = "ignored", found
+        elif isinstance(found, EndSessions):
+            # At once: for this no worker is needed.
+            ended = await self._sessions.end_all(found.actor.id)
+            outcome, verdict = found.type, f"ended {ended} sessions"
         else:
             submitted = await self._store.submit(found, time.time())
             outcome = found.type if submitted.new else "repeated"

@@ -9,7 +9,7 @@ Payloads: https://docs.github.com/webhooks/webhook-events-and-payloads
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.commands import (
@@ -18,6 +18,7 @@ from jobs.commands import (
     CancelJob,
     Command,
     Comment,
+    EndSessions,
     Explain,
     Forget,
     Issue,
@@ -48,6 +49,9 @@ def reader(app_id: int | None, allow: Iterable[str]) -> Callable[[Delivery], Com
 
     def read(delivery: Delivery) -> Command | str:
         found = parse(delivery.event, delivery.body, app_id, accounts)
+        if isinstance(found, EndSessions):
+            # Nothing in its body tells one revocation from the next.
+            return replace(found, key=f"{found.key}:{delivery.guid}")
         return found.reason if isinstance(found, Ignored) else found
 
     return read
@@ -128,18 +132,36 @@ def _installation(payload: Any, app_id: int | None, allow: Iterable[str]) -> Com
         raise _Unreadable("it is no object")
     action, installation = _text(payload, "action"), _object(payload, "installation")
     # Other events name their installation by its id alone: none of them shall pass for this one.
-    _object(installation, "account")
+    account = _object(installation, "account")
     if action != "deleted":
         return Ignored(f"nothing follows from an installation that was {action[:32]!r}")
     if app_id is not None and _id(installation, "app_id") != app_id:
         return Ignored("it is another App's installation")
     sender, id = _object(payload, "sender"), _id(installation, "id")
-    return Forget(f"uninstalled:{id}", Actor(_id(sender, "id"), _text(sender, "login")), id)
+    return Forget(
+        f"uninstalled:{id}",
+        Actor(_id(sender, "id"), _text(sender, "login")),
+        id,
+        person_id=_id(account, "id") if account.get("type") == "User" else None,
+    )
+
+
+def _authorization(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command | Ignored:
+    if not isinstance(payload, dict):
+        raise _Unreadable("it is no object")
+    action = _text(payload, "action")
+    # Other events have a sender too, and more: none of them shall pass for this one.
+    if action != "revoked" or payload.keys() & {"repository", "issue", "check_run"}:
+        return Ignored(f"nothing follows from an authorization that was {action[:32]!r}")
+    sender = _object(payload, "sender")
+    actor = Actor(_id(sender, "id"), _text(sender, "login"))
+    return EndSessions(f"revoked:{actor.id}", actor)
 
 
 _READERS: dict[str, Callable[[Any, int | None, Iterable[str]], Command | Ignored]] = {
     "issue_comment": _comment,
     "installation": _installation,
+    "github_app_authorization": _authorization,
 }
 
 

@@ -8,26 +8,36 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-# Everything comes from here and talks to here; avatars are GitHub's.
-_POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # react-native-web writes its styles into the page
-        "img-src 'self' data: https://avatars.githubusercontent.com",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
-)
 _FOREVER = ("_expo/static/", "assets/")  # file names there hold a hash of the content
+
+
+def _policy(github_url: str) -> str:
+    """Everything comes from here and talks to here; avatars are GitHub's."""
+    if github_url == "https://github.com":
+        avatars = "https://avatars.githubusercontent.com"
+    else:
+        # A server of one's own has them at its address, or at a host beside it.
+        scheme, _, host = github_url.partition("://")
+        avatars = f"{github_url} https://avatars.{host}" if scheme == "https" else github_url
+    return "; ".join(
+        (
+            "default-src 'self'",
+            "style-src 'self' 'unsafe-inline'",  # react-native-web writes its styles into the page
+            f"img-src 'self' data: {avatars}",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    )
 
 
 class Phone(StaticFiles):
     """Files of the export; an address that is no file but wants a page gets the one page."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, github_url: str) -> None:
         super().__init__(directory=folder, html=True)
+        self._policy = _policy(github_url)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         try:
@@ -44,7 +54,7 @@ class Phone(StaticFiles):
         response.headers["Cache-Control"] = (
             "public, max-age=31536000, immutable" if forever else "no-cache"
         )
-        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["Content-Security-Policy"] = self._policy
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         return response

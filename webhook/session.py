@@ -11,6 +11,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -204,6 +205,8 @@ class Sessions:
             raise
         sealed = self._sealed(hash, renewed)
         if not await self._save(hash, mark, sealed):
+            with suppress(Problem):  # it ends by itself within hours
+                await self._oauth.revoke(renewed.token)
             raise NotSignedIn("You were signed out. Please sign in again.")
         return Session(hash, session.person, renewed, sealed)
 

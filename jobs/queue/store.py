@@ -16,7 +16,7 @@ from arq.connections import ArqRedis
 from arq.jobs import serialize_job
 from pydantic import ValidationError
 
-from jobs.commands import COMMAND, Command, Explain, Forget, StartJob
+from jobs.commands import COMMAND, Command, EndSessions, Explain, Forget, StartJob
 from jobs.events import (
     EVENT,
     Approved,
@@ -191,7 +191,7 @@ class Store:
                     int(now * 1000),
                     "" if comment else "1",
                 )
-            case Explain() | Forget():
+            case Explain() | Forget() | EndSessions():
                 made = ("", "", "", "", "", int(now * 1000), "")
             case _:
                 made = (command.job_id or "", "", "", "", "", int(now * 1000), "")
@@ -566,6 +566,8 @@ def group_of(command: Command) -> str:
     """Whose turn the command and its job take in the queue: "<installation>.<repository>"."""
     if isinstance(command, Forget):
         return f"{command.installation_id}.0"
+    if isinstance(command, EndSessions):
+        return "0.0"
     return f"{command.repository.installation_id}.{command.repository.id}"
 
 

@@ -286,6 +286,7 @@ async def house(
             serve(front_door(settings, store)) as service,
         ):
             here.world.hook_url = f"{service}/webhook"
+            here.world.callback_urls = (f"{service}/auth/github/callback",)
             async with worker(
                 settings, store, model_pauses=(0.05, 0.05), **(timers or {})
             ) as leased:

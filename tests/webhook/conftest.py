@@ -106,4 +106,5 @@ async def town(door: FrontDoor, store: Store, tmp_path: Path, app_key: str) -> A
         )
         async with front_of(door, store) as front:
             world.hook_url = f"{front.url}/webhook"
+            world.callback_urls = (f"{front.url}/auth/github/callback",)
             yield Town(front, world, door)

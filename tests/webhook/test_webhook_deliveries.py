@@ -15,7 +15,9 @@ from jobs.commands import (
     CancelJob,
     Command,
     Comment,
+    EndSessions,
     Explain,
+    Forget,
     Issue,
     Repository,
     StartJob,
@@ -124,6 +126,37 @@ def test_the_operator_names_who_is_let_in() -> None:
     assert isinstance(found, Explain)
     assert "operator" in found.problem
     assert "no /vibecode" in read(commented("hi", repository=acme), allow=("other",)).reason
+
+
+REVOKED = {"action": "revoked", "sender": {"id": 42, "login": "maya", "type": "User"}}
+
+
+def test_taking_the_app_back_ends_the_persons_sessions() -> None:
+    def revoked(guid: str) -> Command | str:
+        body = json.dumps(REVOKED).encode()
+        return reader(APP_ID, ())(Delivery(guid, "github_app_authorization", body, 0.0))
+
+    first, second = revoked("g1"), revoked("g2")
+    assert isinstance(first, EndSessions) and isinstance(second, EndSessions)
+    assert first.actor == MAYA
+    # Whoever comes back and leaves again is let go again.
+    assert first.key != second.key == "revoked:42:g2"
+    assert COMMAND.validate_json(COMMAND.dump_json(first)) == first
+    other = REVOKED | {"repository": {"id": 77}}
+    assert "nothing follows" in why_ignored(other, "github_app_authorization")
+
+
+@pytest.mark.parametrize(("kind", "person"), [("User", 42), ("Organization", None)])
+def test_uninstalling_from_ones_own_account_names_the_person(kind: str, person: int | None) -> None:
+    account = {"id": 42, "login": "maya", "type": kind}
+    gone = {
+        "action": "deleted",
+        "installation": {"id": 99, "app_id": APP_ID, "account": account},
+        "sender": account | {"type": "User"},
+    }
+    found = read(gone, "installation")
+    assert isinstance(found, Forget)
+    assert (found.installation_id, found.person_id) == (99, person)
 
 
 def test_control_characters_are_left_out() -> None:

@@ -3,10 +3,14 @@
 import base64
 import hashlib
 import json
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import pytest
+
+from vibecoder.local.github import signin
 
 VERIFIER = "v" * 64
 CHALLENGE = (
@@ -90,6 +94,68 @@ async def test_the_browser_is_asked_who_signs_in(world: Any, http: httpx.AsyncCl
         params=params | {"code_challenge": "x", "code_challenge_method": "plain"},
     )
     assert "error=invalid_request" in plain.headers["location"]
+    short = await http.get(
+        "/login/oauth/authorize",
+        params=params | {"code_challenge": "x", "code_challenge_method": "S256"},
+    )
+    assert "error=invalid_request" in short.headers["location"]
+    no = await http.post("/login/oauth/authorize", data=params | {"cancel": "1"})
+    query = parse_qs(urlsplit(no.headers["location"]).query)
+    assert (query["error"], query["state"]) == (["access_denied"], ["s"])
+
+
+async def test_people_are_only_sent_to_a_callback_url(world: Any, http: httpx.AsyncClient) -> None:
+    params = {"client_id": world.client_id, "state": "s", "login": "maya"}
+    elsewhere = {"redirect_uri": "https://evil.example/callback"}
+    refused = await http.get("/login/oauth/authorize", params=params | elsewhere)
+    assert refused.status_code == 422 and "redirect_uri" in refused.text
+
+    world.callback_urls = (BACK, "https://bot.example/callback")
+    for sent in (elsewhere, {"redirect_uri": f"{BACK}/more"}, {"redirect_uri": f"{BACK}?a=b"}):
+        answer = await http.get("/login/oauth/authorize", params=params | sent)
+        target = answer.headers["location"]
+        assert target.startswith(f"{BACK}?")
+        assert parse_qs(urlsplit(target).query)["error"] == ["redirect_uri_mismatch"]
+    for sent in ({}, {"redirect_uri": world.callback_urls[1]}):
+        answer = await http.get("/login/oauth/authorize", params=params | sent)
+        assert answer.headers["location"].startswith(sent.get("redirect_uri", BACK) + "?code=")
+
+
+async def test_a_code_lives_ten_minutes_and_belongs_to_its_address(
+    world: Any, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = await code_for(world, http, "rob")
+    wrong = await exchange(
+        world, http, code=code, code_verifier=VERIFIER, redirect_uri=f"{BACK}/more"
+    )
+    assert wrong["error"] == "redirect_uri_mismatch"
+    code = await code_for(world, http, "rob")
+    later = signin.now() + timedelta(minutes=10, seconds=1)
+    monkeypatch.setattr(signin, "now", lambda: later)
+    late = await exchange(world, http, code=code, code_verifier=VERIFIER)
+    assert late["error"] == "bad_verification_code"
+
+
+async def test_taking_an_app_back_ends_its_tokens(
+    world: Any, http: httpx.AsyncClient, api: Any, receiver: Any
+) -> None:
+    world.hook_url = receiver.url
+    pairs = [
+        await exchange(world, http, code=await code_for(world, http, who), code_verifier=VERIFIER)
+        for who in ("rob", "rob", "maya")
+    ]
+    gone = await http.delete("/_admin/users/rob/authorization")
+    assert gone.is_success
+    statuses = [(await api("GET", "/user", pair["access_token"])).status_code for pair in pairs]
+    assert statuses == [401, 401, 200]
+    again = await exchange(
+        world, http, grant_type="refresh_token", refresh_token=pairs[0]["refresh_token"]
+    )
+    assert again["error"] == "bad_refresh_token"
+    await world.courier.settled()
+    headers, body = receiver.got[0]
+    assert headers["x-github-event"] == "github_app_authorization"
+    assert json.loads(body)["sender"]["login"] == "rob"
 
 
 async def test_a_user_sees_installations_with_their_permissions(world: Any, api: Any) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from vibecoder.local.github import bare, checks, hooks, merge, pulls, refs
+from vibecoder.local.github import auth, bare, checks, hooks, merge, pulls, refs
 from vibecoder.local.github.problems import Problem
 from vibecoder.local.github.records import (
     ROLES,
@@ -200,9 +200,17 @@ def expire_tokens(world: World, request: Request, body: Json) -> Any:
     world.expire_tokens(str(body.get("kind", "installation")))
 
 
+def revoke_authorization(world: World, request: Request, body: Json) -> Any:
+    """A person takes back, in their settings, that the App may act for them."""
+    person = world.account(request.path_params["login"])
+    auth.revoke_all(world, world.app, person)
+    hooks.authorization_revoked(world, world.app, person)
+
+
 def set_hook(world: World, request: Request, body: Json) -> Any:
-    """{url?, secret?}: where deliveries go; no ping."""
+    """{url?, secret?, callback_urls?}: where deliveries go, no ping; where people come back to."""
     world.hook_url = str(body.get("url", world.hook_url))
+    world.callback_urls = tuple(map(str, body.get("callback_urls", world.callback_urls)))
     world.app.webhook_secret = str(body.get("secret", world.app.webhook_secret))
 
 
@@ -270,6 +278,7 @@ ROUTES: tuple[tuple[str, str, Verb], ...] = (
     ("POST", "/installations/{id:int}/repositories", set_repositories),
     ("DELETE", "/installations/{id:int}", uninstall),
     ("POST", "/tokens/expire", expire_tokens),
+    ("DELETE", "/users/{login}/authorization", revoke_authorization),
     ("PUT", "/hook", set_hook),
     ("POST", "/faults", add_fault),
     ("GET", "/faults", list_faults),

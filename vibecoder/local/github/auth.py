@@ -253,6 +253,13 @@ def revoke(world: World, token: Token) -> None:
         world.tokens.pop(token.pair.text, None)
 
 
+def revoke_all(world: World, app: App, person: Account) -> None:
+    """Ends all tokens that a person gave an App; they stay signed in at GitHub itself."""
+    for token in list(world.tokens.values()):
+        if token.app is app and token.account is person and not token.browser:
+            revoke(world, token)
+
+
 def granted(world: World, token: Token, repository: Repository) -> bool:
     """Whether an installation token covers this repository."""
     installation = token.installation

@@ -7,6 +7,7 @@ tokens", "Registering a GitHub App from a manifest".
 import base64
 import hashlib
 import json
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,9 +49,12 @@ def app_of(world: World, client_id: str) -> App | None:
 
 
 def redirect_of(app: App, asked: str) -> str | None:
-    """The redirect address, which must be a callback URL exactly; without any, all are good."""
+    """The redirect address, which must be a callback URL exactly.
+
+    While none is registered, any on this machine is good, so that other clients can be tried.
+    """
     if not app.callback_urls:
-        return asked or None
+        return asked if urlsplit(asked).hostname in ("127.0.0.1", "localhost", "::1") else None
     if not asked:
         return app.callback_urls[0]
     return asked if asked in app.callback_urls else None
@@ -171,16 +175,36 @@ def authorize(view: Viewed) -> Response:
         raise NotFound
     redirect = redirect_of(app, asked.get("redirect_uri", ""))
     if redirect is None:
-        raise Invalid("The redirect_uri is not associated with this application.")
+        # Told to the address that is registered, never to the one that was sent.
+        if not app.callback_urls:
+            raise Invalid("The redirect_uri is not associated with this application.")
+        return _back(app.callback_urls[0], asked, "redirect_uri_mismatch")
     method, challenge = asked.get("code_challenge_method", ""), asked.get("code_challenge", "")
-    if challenge and method != "S256":
-        values = {"error": "invalid_request", "state": asked.get("state", "")}
-        return RedirectResponse(with_query(redirect, **values), 302)
+    proper = method == "S256" and re.fullmatch(r"[A-Za-z0-9_-]{43}", challenge)
+    if (challenge or method) and not proper:
+        return _back(redirect, asked, "invalid_request")
+    if "cancel" in asked:
+        return _back(redirect, asked, "access_denied")
     login = asked.get("login", "")
     if login in view.world.users:
         who = view.world.account(login)
         return approve(view.world, app, who, redirect, asked.get("state", ""), challenge)
     return view.page("authorize.html", app=app, asked=asked)
+
+
+def _back(redirect: str, asked: dict[str, str], error: str) -> Response:
+    """Sends the browser back with an error."""
+    values = {
+        "error": error,
+        "error_description": {
+            "redirect_uri_mismatch": "The redirect_uri MUST match the registered callback URL for "
+            "this application.",
+            "access_denied": "The user has denied your application access.",
+        }.get(error, "The code challenge must be 43 characters, and its method S256."),
+    }
+    if asked.get("state"):
+        values["state"] = asked["state"]
+    return RedirectResponse(with_query(redirect, **values), 302)
 
 
 def new_app(view: Viewed) -> Response:

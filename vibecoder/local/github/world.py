@@ -147,6 +147,14 @@ class World:
         self.app.hook_url = url
 
     @property
+    def callback_urls(self) -> tuple[str, ...]:
+        return self.app.callback_urls
+
+    @callback_urls.setter
+    def callback_urls(self, urls: tuple[str, ...]) -> None:
+        self.app.callback_urls = urls
+
+    @property
     def users(self) -> dict[str, str]:
         """Logins of people, in the order they were made, with a token of each."""
         return {

@@ -79,9 +79,10 @@ def revoke(call: Call) -> Answer:
 def revoke_grant(call: Call) -> Answer:
     """Ends all of the person's tokens, and tells the App."""
     app = _client(call)
-    person = _token(call, app).account
-    for token in [t for t in call.world.tokens.values() if t.app is app and t.account is person]:
-        auth.revoke(call.world, token)
+    token = _token(call, app)
+    person = token.account
+    auth.revoke(call.world, token)
     if person is not None:
+        auth.revoke_all(call.world, app, person)
         hooks.authorization_revoked(call.world, app, person)
     return Answer(status=204)

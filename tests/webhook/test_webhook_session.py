@@ -1,0 +1,266 @@
+"""The life of a session: renewed once, ended at once, and never told to anybody else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from webhook_front import front_of
+from webhook_people import SECRET_PREFIXES, Town, cookie
+
+from jobs.queue.sessions import KEPT, MOST, SessionStore
+from vibecoder.local.github import auth
+from vibecoder.local.github.faults import Fault
+
+WISH = {"repository": "acme/widget", "text": "Fix the flaky retry"}
+SOON = timedelta(seconds=60)  # early enough to be renewed with the next request
+
+
+def detail(answer: httpx.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["detail"])
+
+
+def tokens_of(town: Town, login: str) -> set[str]:
+    """What GitHub has handed out for that person and still takes."""
+    return {
+        token.text
+        for token in town.world.tokens.values()
+        if token.account is town.world.account(login) and not token.browser
+    }
+
+
+async def ending(town: Town, monkeypatch: pytest.MonkeyPatch, login: str = "maya") -> str:
+    """A phone's session whose token of GitHub's is about to end."""
+    with monkeypatch.context() as short:
+        short.setattr(auth, "USER_TOKEN_LIFE", SOON)
+        return await town.phone(login)
+
+
+@asynccontextmanager
+async def another(town: Town, **door: str) -> AsyncIterator[Town]:
+    """A second front door before the same store and GitHub."""
+    async with front_of(replace(town.door, **door), town.front.store) as front:
+        yield replace(town, front=front)
+
+
+async def taken(town: Town, fault: Fault) -> None:
+    """Returns once the request that a fault waits for has come."""
+    while fault in town.world.faults.waiting:  # noqa: ASYNC110  # it tells nobody
+        await asyncio.sleep(0.005)
+
+
+# Renewing
+
+
+async def test_a_token_is_renewed_once_however_many_ask(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await ending(town, monkeypatch)
+    before = tokens_of(town, "maya")
+    async with another(town) as other:
+        # What renews a token works once: a second try would end the session.
+        asked = [each.who(token) for each in (town, other) for _ in range(10)]
+        answers = await asyncio.gather(*asked)
+    assert [answer.status_code for answer in answers] == [200] * 20
+    after = tokens_of(town, "maya")
+    assert len(after) == len(before) and not after & before
+
+
+async def test_an_answer_that_was_lost_ends_in_signing_in_again(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await ending(town, monkeypatch)
+    town.world.faults.add("POST", "/login/oauth/access_token", late=True, status=502)
+    assert "try again in a minute" in detail(await town.who(token), 503)
+    assert "has run out. Please sign in again" in detail(await town.who(token), 401)
+    assert "Please sign in again" in detail(await town.who(token), 401)
+    assert (await town.who(await town.phone())).status_code == 200
+
+
+async def test_a_github_that_is_away_ends_no_session(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await ending(town, monkeypatch)
+    town.world.faults.add("POST", "/login/oauth/access_token", status=503)
+    answer = await town.who(token)
+    assert "try again in a minute" in detail(answer, 503)
+    assert answer.headers["retry-after"] == "60"
+    assert (await town.who(token)).status_code == 200
+
+
+async def test_another_process_that_died_while_renewing_holds_nobody_up(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await ending(town, monkeypatch)
+    redis = town.front.store.redis
+    (key,) = [each.decode() async for each in redis.scan_iter(match="vc:session:*")]
+    await redis.set(f"{key}:renewing", "the dead", px=200)
+    assert (await town.who(token)).status_code == 200
+
+
+async def test_a_session_that_ends_while_it_is_renewed_stays_ended(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await ending(town, monkeypatch)
+    fault = town.world.faults.add("POST", "/login/oauth/access_token", delay=0.5)
+    asked = asyncio.create_task(town.who(token))
+    await taken(town, fault)
+    sessions = SessionStore(town.front.store)
+    assert await sessions.end_all(town.world.account("maya").id) == 1
+    assert "You were signed out" in detail(await asked, 401)
+    assert (await town.who(token)).status_code == 401
+    assert not tokens_of(town, "maya")  # what came in too late is of use to nobody
+
+
+# Ending
+
+
+async def test_taking_the_app_back_at_github_ends_all_sessions_at_once(town: Town) -> None:
+    mine, also_mine, robs = await town.phone(), await town.phone(), await town.phone("rob")
+    async with another(town) as other, httpx.AsyncClient(base_url=town.world.base_url) as admin:
+        # Each door knows the person by now, and would for a minute.
+        for each in (town, other):
+            assert (await each.who(mine)).status_code == 200
+        answer = await admin.delete("/_admin/users/maya/authorization")
+        assert answer.is_success
+        await town.world.courier.settled()
+        (delivery,) = town.world.deliveries.values()
+        assert await town.front.settled(delivery.guid) == "ended 2 sessions"
+        for each in (town, other):
+            for token in (mine, also_mine):
+                assert "Please sign in again" in detail(await each.who(token), 401)
+            assert (await each.who(robs)).status_code == 200
+
+
+async def test_a_token_that_github_refuses_ends_all_sessions_at_once(town: Town) -> None:
+    mine, also_mine = await town.phone(), await town.phone()
+    for token in (mine, also_mine):
+        assert (await town.who(token)).status_code == 200
+    # Whoever revokes it, and whether or not a delivery tells of it.
+    auth.revoke_all(town.world, town.world.app, town.world.account("maya"))
+    headers = {"Authorization": f"Bearer {mine}"}
+    answer = await town.front.http.post("/api/plans", json=WISH, headers=headers)
+    assert "signed out everywhere" in detail(answer, 401)
+    assert "Please sign in again" in detail(await town.who(also_mine), 401)
+
+
+async def test_an_old_token_under_way_while_it_is_renewed_ends_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await town.phone()
+    assert (await town.who(token)).status_code == 200
+    headers = {"Authorization": f"Bearer {token}"}
+    fault = town.world.faults.add("GET", "/repos/acme/widget$", delay=0.5)
+    asked = asyncio.create_task(town.front.http.post("/api/plans", json=WISH, headers=headers))
+    await taken(town, fault)
+    # Another process finds that the token ends soon: its clock is ahead.
+    monkeypatch.setattr("webhook.session.EARLY", 9 * 3_600.0)
+    async with another(town) as other:
+        assert (await other.who(token)).status_code == 200
+    monkeypatch.undo()
+    answer = await asked
+    assert "renewed at this moment" in detail(answer, 503)
+    assert answer.headers["retry-after"] == "1"
+    assert (await town.who(token)).status_code == 200
+
+
+async def test_a_session_ends_thirty_days_after_its_last_use(town: Town) -> None:
+    token = await town.phone()
+    redis = town.front.store.redis
+    (key,) = [each async for each in redis.scan_iter(match="vc:session:*")]
+    await redis.expire(key, 86_400)
+    assert (await town.who(token)).status_code == 200
+    assert KEPT - 60 < await redis.ttl(key) <= KEPT == 30 * 86_400
+    await redis.delete(key)
+    assert "not signed in any more" in detail(await town.who(token), 401)
+
+
+async def test_a_person_has_ten_sessions_at_most(town: Town) -> None:
+    tokens = [await town.phone("rob") for _ in range(MOST + 1)]
+    first, *others = [(await town.who(token)).status_code for token in tokens]
+    assert (first, others) == (401, [200] * MOST)
+
+
+async def test_another_session_secret_signs_everybody_out(town: Town) -> None:
+    token = await town.phone()
+    async with another(town, session_secret="another secret of these tests") as other:
+        assert "Please sign in again" in detail(await other.who(token), 401)
+
+
+# Browsers
+
+
+async def test_what_a_cookie_writes_must_come_from_our_own_page(town: Town) -> None:
+    async with town.browser() as browser:
+        await town.sign_in(browser)
+        ours = {"Origin": town.front.url}
+        for foreign in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Origin": town.front.url.replace("127.0.0.1", "127.0.0.1.evil.example")},
+            {"Origin": f"{town.front.url}.evil.example"},
+            {"Origin": "http://["},
+            {},
+        ):
+            for method, path in (("POST", "/api/plans"), ("DELETE", "/api/session")):
+                answer = await browser.request(method, path, json=WISH, headers=foreign)
+                assert "a page of another site" in detail(answer, 403)
+            if foreign:
+                read = await browser.get("/api/session", headers=foreign)
+                assert "a page of another site" in detail(read, 403)
+        assert (await browser.post("/api/plans", json=WISH, headers=ours)).status_code == 200
+        assert (await browser.get("/api/session")).status_code == 200
+        # A token in a header is sent by nobody's browser unasked.
+        bearer = {"Authorization": f"Bearer {cookie(browser)}", "Origin": "https://evil.example"}
+        assert (await browser.post("/api/plans", json=WISH, headers=bearer)).status_code == 200
+
+
+async def test_cookies_of_an_https_address_are_for_it_alone(town: Town) -> None:
+    public = "https://bot.example"
+    town.world.callback_urls = (f"{public}/auth/github/callback",)
+    async with another(town, public_url=public) as there, there.browser() as browser:
+        left = await browser.get("/auth/github")
+        query = parse_qs(urlsplit(left.headers["location"]).query)
+        assert query["redirect_uri"] == [f"{public}/auth/github/callback"]
+        visit = left.headers["set-cookie"].partition(";")[0]
+        yes = await browser.get(left.headers["location"] + "&login=maya")
+        back = urlsplit(yes.headers["location"])
+        assert f"{back.scheme}://{back.netloc}" == public
+        done = await browser.get(f"{back.path}?{back.query}", headers={"Cookie": visit})
+        assert done.status_code == 303, done.text
+        for answer in (left, done):
+            for given in answer.headers.get_list("set-cookie"):
+                name, *flags = [part.strip().lower() for part in given.split(";")]
+                assert name.startswith("__host-vibecoder")
+                assert {"secure", "httponly", "samesite=lax", "path=/"} <= set(flags)
+        session = next(
+            given.partition(";")[0]
+            for given in done.headers.get_list("set-cookie")
+            if given.startswith("__Host-vibecoder=")
+        )
+        mine = {"Cookie": session, "Origin": public}
+        assert (await browser.post("/api/plans", json=WISH, headers=mine)).status_code == 200
+        for foreign in ("http://bot.example", there.front.url):
+            answer = await browser.post("/api/plans", json=WISH, headers=mine | {"Origin": foreign})
+            assert answer.status_code == 403
+
+
+# Secrets
+
+
+async def test_no_secret_lies_open_in_redis(town: Town) -> None:
+    token = await town.phone()
+    code, verifier = await town.phone_code()
+    async with town.browser() as browser:
+        in_cookie = await town.sign_in(browser)
+    redis = town.front.store.redis
+    dump = b"".join([key + (await redis.dump(key) or b"") async for key in redis.scan_iter()])
+    assert b"vc:session:" in dump and b"vc:once:" in dump
+    assert not [prefix for prefix in SECRET_PREFIXES if prefix.encode() in dump]
+    assert not [each for each in (token, code, verifier, in_cookie) if each.encode() in dump]
