@@ -22,8 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from jobs.outward import Outward
 from jobs.commands import EndSessions
+from jobs.outward import Outward
 from jobs.queue.errors import QueueError, StoreFull, StoreUnreachable
 from jobs.queue.sessions import SessionStore
 from jobs.queue.store import Delivery, Store
