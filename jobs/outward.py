@@ -9,7 +9,9 @@ proxy is used.
 import asyncio
 import ipaddress
 import socket
+import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,6 +20,7 @@ import httpx
 
 LONGEST = 2_048  # characters of an address
 _SECONDS = 10.0  # for a whole request
+_RESOLVERS = 16
 _BY_TRANSLATION = ipaddress.ip_network("64:ff9b::/96")  # NAT64: an IPv4 address in an IPv6 one
 
 
@@ -43,6 +46,7 @@ class Outward:
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         self._trusted = frozenset(trusted)
         self._pool: httpcore.AsyncConnectionPool | None = None
+        self._resolving = asyncio.Semaphore(_RESOLVERS)
 
     async def close(self) -> None:
         if self._pool is not None:
@@ -119,13 +123,42 @@ class Outward:
 
     async def _addresses(self, host: str, port: int) -> list[str]:
         """The addresses of the host. Raises NotOutside unless all may be called, OSError."""
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = await self._resolved(host, port)
         if f"{host}:{port}" not in self._trusted and not all(map(public, addresses)):
             raise NotOutside("its host is not on the public internet")
         return addresses
+
+    async def _resolved(self, host: str, port: int) -> list[str]:
+        """By threads of its own: a name server can hold each for half a minute.
+
+        In asyncio's, whoever gives us such names would stop git and GitHub's client for that time,
+        and the end of the process.
+        """
+        await self._resolving.acquire()
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[str]] = loop.create_future()
+
+        def resolve() -> None:
+            addresses, failed = list[str](), None
+            try:
+                answer = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                addresses = list(dict.fromkeys(str(entry[4][0]) for entry in answer))
+            except (OSError, UnicodeError) as error:
+                failed = OSError(str(error))
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(done, addresses, failed)
+
+        def done(addresses: list[str], failed: OSError | None) -> None:
+            self._resolving.release()
+            if found.done():
+                return
+            if failed is not None:
+                found.set_exception(failed)
+            else:
+                found.set_result(addresses)
+
+        threading.Thread(target=resolve, daemon=True, name="resolver").start()
+        return await found
 
 
 class _Looking(httpcore.AsyncNetworkBackend):

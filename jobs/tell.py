@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 DAY = 86_400.0  # seconds after which nobody wants to hear of it any more
 _LONGEST_PAUSE = 3_600.0  # seconds between two tries; before that, as long as it has been tried
-_AT_ONCE = 20
+_AT_ONCE = 50
 _LAST_MOMENTS = 0.5  # seconds for what is under way as the worker stops
 _NTFY = "ntfy"  # whom: the operator's topic; a subscription's id is hex
 _TOPIC = re.compile(r"(https?://[^/?#\s]+/(?:[^?#\s]+/)?)([^/?#\s]+)/?")

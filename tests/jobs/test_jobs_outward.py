@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from starlette.requests import Request
@@ -100,10 +102,10 @@ async def test_a_name_is_looked_at_with_each_connection(monkeypatch: pytest.Monk
     """DNS that says something else by the time of the call."""
     says = ["93.184.215.14", "127.0.0.1"]
 
-    async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+    def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (says.pop(0), 443))]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     outward = Outward()
     await outward.check("https://rebinding.example/x")
     with pytest.raises(NotOutside, match="not on the public internet"):
@@ -114,13 +116,13 @@ async def test_a_name_is_looked_at_with_each_connection(monkeypatch: pytest.Monk
 async def test_one_private_address_among_public_ones_is_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+    def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))
             for address in ("8.8.8.8", "10.0.0.1")
         ]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(NotOutside):
         await Outward().check("https://both.example/x")
 
@@ -144,3 +146,22 @@ async def test_nobody_there() -> None:
     with pytest.raises(NoAnswer):
         await outward.post(f"http://{place}/x", {}, b"")
     await outward.close()
+
+
+async def test_slow_name_servers_hold_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, real = threading.Event(), socket.getaddrinfo
+
+    def resolve(host: str, *more: Any, **named: Any) -> Any:
+        if host.endswith(".slow.example"):
+            slow.wait(20)
+        return real("8.8.8.8", *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    outward = Outward()
+    names = [f"https://{number}.slow.example/" for number in range(40)]
+    waiting = [asyncio.create_task(outward.check(name)) for name in names]
+    await asyncio.gather(*(asyncio.to_thread(int) for _ in range(40)))  # others have their threads
+    assert not any(task.done() for task in waiting)
+    slow.set()
+    await asyncio.gather(*waiting)
+    await outward.check("https://quick.example/")
