@@ -11,7 +11,7 @@ that asks every second, short enough that taking somebody's access away takes ef
 
 import hashlib
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -31,6 +31,7 @@ from webhook.problems import (
 )
 
 REMEMBERED = 30.0  # seconds
+MADE_UP, MADE_UP_SECONDS = 100, 600.0  # tokens that GitHub did not know, in so many seconds
 _MOST = 10_000  # answers kept at once
 _PAGES = 50  # of 100 repositories each, before we give up looking
 _SOME_PAGES = 10  # of 100 issues or branches each, of which a person looks for one
@@ -70,15 +71,21 @@ class GitHub:
         )
         self._client_id = client_id
         self._client = httpx.BasicAuth(client_id, client_secret)
+        self._made_up = deque[float](maxlen=MADE_UP)
         self._known: OrderedDict[tuple[str, ...], tuple[float, object]] = OrderedDict()
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def person(self, token: str) -> Profile:
-        """Whose token this is. Raises TokenRefused, or Unavailable where GitHub does not answer."""
+    async def person(self, token: str, *, ours: bool = False) -> Profile:
+        """Whose token this is. Raises TokenRefused, or Unavailable where GitHub does not answer.
+
+        `ours`: GitHub gave it to us, and nobody made it up.
+        """
 
         async def ask() -> Profile | None:
+            if not ours:
+                self._require_few_made_up()
             response = await self._send(
                 "POST",
                 f"/applications/{self._client_id}/token",
@@ -92,6 +99,8 @@ class GitHub:
                     "Please tell whoever runs it."
                 )
             if response.status_code in (404, 422):
+                if not ours:
+                    self._made_up.append(time.monotonic())
                 return None
             user = fields(_good(response).get("user"))
             avatar = user.get("avatar_url")
@@ -107,6 +116,15 @@ class GitHub:
                 "Please sign in again."
             )
         return person
+
+    def _require_few_made_up(self) -> None:
+        """Each asks GitHub once, which answers this App only so often in an hour."""
+        if len(self._made_up) == MADE_UP and time.monotonic() - self._made_up[0] < MADE_UP_SECONDS:
+            raise Unavailable(
+                "Too many tokens were tried here that GitHub does not know. Please sign in with "
+                "the app, or try again in some minutes.",
+                retry_after=60,
+            )
 
     async def reach(self, token: str, name: str) -> Reach:
         """The repository `owner/name` as this person may use it. Raises NotFound otherwise."""

@@ -7,6 +7,8 @@ import httpx
 import pytest
 from webhook_people import APP, Town, challenge, cookie
 
+from webhook.person import MADE_UP
+
 
 def detail(answer: httpx.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
@@ -172,3 +174,13 @@ async def test_nobody_is_sent_anywhere_else(town: Town, asked: dict[str, str]) -
         answer = await browser.get(f"/auth/github?{urlencode(asked)}")
         page(answer, 400)
         assert "set-cookie" not in answer.headers
+
+
+async def test_made_up_tokens_keep_nobody_out_who_signs_in(town: Town) -> None:
+    """GitHub answers an App only so often, and anybody can make us ask."""
+    token = await town.phone()
+    for number in range(MADE_UP):
+        assert "Please sign in again" in detail(await town.who(f"ghu_made_up_{number}"), 401)
+    assert "Too many tokens" in detail(await town.who("ghu_one_more"), 503)
+    assert (await town.who(token)).json()["login"] == "maya"
+    assert (await town.who(await town.phone("rob"))).json()["login"] == "rob"
