@@ -1,54 +1,74 @@
-/** Until sign-in with GitHub is there: the person pastes a user token of the App. */
+/** Nobody is signed in: the way to GitHub and back to the same place. */
+import { usePathname } from 'expo-router';
 import { useState } from 'react';
-import { Platform } from 'react-native';
+import { ScrollView, StyleSheet, View } from 'react-native';
 
-import { type SignedIn } from './session';
-import { Button, Card, Field, Heading, Problem, Words } from './ui';
+import { sentenceOf } from './api/errors';
+import { useSession } from './session';
+import { asksForServer } from './signIn';
+import * as storage from './storage';
+import { page, space, useTheme } from './theme';
+import { Button, Field, Heading, Problem, Words } from './ui';
 
-export function SignIn({ onSignIn }: { onSignIn: (who: SignedIn) => void }) {
-  const [server, setServer] = useState('');
-  const [token, setToken] = useState('');
+export function SignIn() {
+  const { signIn } = useSession();
+  const theme = useTheme();
+  const next = usePathname();
+  const [server, setServer] = useState(() => storage.read('server') ?? '');
+  const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
-  const inBrowser = Platform.OS === 'web'; // there the page comes from the service itself
 
-  function handleSignIn() {
+  async function handleSignIn() {
     const address = server.trim().replace(/\/+$/, '');
-    if (!inBrowser && !/^https?:\/\/\S+$/.test(address)) {
+    if (asksForServer && !/^https?:\/\/[^\s/]+$/.test(address)) {
       setProblem('Type the address of your service, such as https://vibecoder.example.');
-    } else if (!token.trim()) {
-      setProblem('Paste your token first.');
-    } else {
-      onSignIn({ server: inBrowser ? '' : address, token: token.trim() });
+      return;
+    }
+    setBusy(true);
+    setProblem('');
+    try {
+      if (asksForServer) storage.write('server', address);
+      await signIn(address, next);
+    } catch (error) {
+      setProblem(sentenceOf(error));
+    } finally {
+      setBusy(false);
     }
   }
 
   return (
-    <Card>
-      <Heading>Sign in</Heading>
-      <Words tone="muted">
-        Paste a GitHub user token of this App. It acts with your own rights and is kept only on this
-        device.
-      </Words>
-      {inBrowser ? null : (
-        <Field
-          label="Address of your service"
-          placeholder="https://vibecoder.example"
-          inputMode="url"
-          value={server}
-          onChangeText={setServer}
-        />
-      )}
-      <Field
-        label="GitHub user token"
-        placeholder="ghu_…"
-        secureTextEntry
-        autoComplete="off"
-        value={token}
-        onChangeText={setToken}
-        onSubmitEditing={handleSignIn}
-      />
-      {problem ? <Problem>{problem}</Problem> : null}
-      <Button label="Sign in" onPress={handleSignIn} />
-    </Card>
+    <ScrollView
+      style={{ backgroundColor: theme.background }}
+      contentContainerStyle={styles.page}
+      keyboardShouldPersistTaps="handled"
+    >
+      <View role="main" style={styles.column}>
+        <Heading level={1}>A wish becomes a pull request</Heading>
+        <Words tone="muted">
+          Write what to build, accept the plan, and watch each step become a commit. You see the
+          repositories that both you and the app may see.
+        </Words>
+        {asksForServer ? (
+          <Field
+            label="Address of your service"
+            placeholder="https://vibecoder.example"
+            inputMode="url"
+            value={server}
+            onChangeText={setServer}
+            onSubmitEditing={handleSignIn}
+          />
+        ) : null}
+        {problem ? <Problem>{problem}</Problem> : null}
+        <View style={styles.row}>
+          <Button label="Sign in with GitHub" busy={busy} onPress={handleSignIn} />
+        </View>
+      </View>
+    </ScrollView>
   );
 }
+
+const styles = StyleSheet.create({
+  page: { alignItems: 'center', flexGrow: 1, justifyContent: 'center', padding: space.large },
+  column: { gap: space.large, maxWidth: page, width: '100%' },
+  row: { flexDirection: 'row' },
+});

@@ -1,64 +1,181 @@
 /** What is wanted, and where. */
 import { useState } from 'react';
+import { KeyboardAvoidingView, Platform, ScrollView, StyleSheet, View } from 'react-native';
 
-import type { Wish } from './api/client';
-import { Button, Card, Field, Heading, Problem } from './ui';
+import type { Issue, Repository } from './api/client';
+import { Composer } from './Composer';
+import { Picker } from './Picker';
+import { useSession } from './session';
+import * as storage from './storage';
+import { page, space, useTheme } from './theme';
+import { Card, Heading, Problem, Words } from './ui';
+import { useDraft } from './useDraft';
 
-type Asked = Pick<Wish, 'repository' | 'text'> & Partial<Wish>;
-type Props = { busy: boolean; onAsk: (wish: Asked) => void };
+/** Where the last wish went. */
+type Place = { repository: string; defaultBranch: string; branch: string | null };
 
-export function WishForm({ busy, onAsk }: Props) {
-  const [repository, setRepository] = useState('');
-  const [issue, setIssue] = useState('');
-  const [text, setText] = useState('');
+export function WishForm({ onAsked }: { onAsked: (job: string) => void }) {
+  const { api, explain } = useSession();
+  const theme = useTheme();
+  const [place, setPlace] = useState<Place | null>(() => {
+    const kept = storage.read('place');
+    return kept ? (JSON.parse(kept) as Place) : null;
+  });
+  const [issue, setIssue] = useState<Issue | null>(null);
+  const [text, setText] = useDraft('wish');
+  const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
+  if (!api) return null;
 
-  function handleAsk() {
-    const number = issue.trim().replace(/^#/, '');
-    if (!/^[^/\s]+\/[^/\s]+$/.test(repository.trim())) {
-      setProblem('Name the repository as owner/name.');
-    } else if (number && !/^[1-9]\d*$/.test(number)) {
-      setProblem('An issue is a number, such as 7.');
-    } else if (!text.trim()) {
-      setProblem('Say what you want done.');
-    } else {
-      setProblem('');
-      onAsk({
-        repository: repository.trim(),
-        text: text.trim(),
-        ...(number ? { issue: Number(number) } : {}),
+  function choose(next: Place) {
+    if (next.repository !== place?.repository) setIssue(null);
+    setPlace(next);
+    storage.write('place', JSON.stringify(next));
+  }
+
+  async function handleAsk() {
+    if (!api || !place) {
+      setProblem('Choose a repository first.');
+      return;
+    }
+    setBusy(true);
+    setProblem('');
+    try {
+      const job = await api.askPlan({
+        repository: place.repository,
+        text: text.trim() || 'Do what the issue asks for.',
+        ...(place.branch ? { base: place.branch } : {}),
+        ...(issue ? { issue: issue.number } : {}),
       });
+      setText('');
+      setIssue(null);
+      onAsked(job);
+    } catch (error) {
+      setProblem(explain(error));
+    } finally {
+      setBusy(false);
     }
   }
 
   return (
-    <Card>
-      <Heading>What should be done?</Heading>
-      <Field
-        label="Repository"
-        placeholder="owner/name"
-        value={repository}
-        onChangeText={setRepository}
-      />
-      <Field
-        label="Issue"
-        hint="Optional: its number"
-        placeholder="7"
-        inputMode="numeric"
-        value={issue}
-        onChangeText={setIssue}
-      />
-      <Field
-        label="Your wish"
-        placeholder="Fix the flaky retry in the client"
-        multiline
-        autoCorrect
-        autoCapitalize="sentences"
-        value={text}
-        onChangeText={setText}
-      />
-      {problem ? <Problem>{problem}</Problem> : null}
-      <Button label="Make a plan" busy={busy} onPress={handleAsk} />
-    </Card>
+    <KeyboardAvoidingView behavior={Platform.OS === 'ios' ? 'padding' : undefined} style={styles.all}>
+      <ScrollView
+        style={styles.all}
+        contentContainerStyle={styles.page}
+        keyboardShouldPersistTaps="handled"
+      >
+        <Heading level={1}>What should be built?</Heading>
+        <Card>
+          <Picker<Repository>
+            label="Repository"
+            title="Choose a repository"
+            value={place?.repository ?? 'Choose …'}
+            search={(query) => api.repositories(query)}
+            nameOf={(found) => found.full_name}
+            render={(found) => <RepositoryRow repository={found} />}
+            onChoose={(found) =>
+              choose({
+                repository: found.full_name,
+                defaultBranch: found.default_branch,
+                branch: null,
+              })
+            }
+          />
+          {place ? (
+            <>
+              <Picker<string>
+                label="Branch"
+                title="Choose a branch"
+                value={place.branch ?? place.defaultBranch}
+                search={(query) => api.branches(place.repository, query)}
+                nameOf={(found) => found}
+                render={(found) => <Words>{found}</Words>}
+                onChoose={(found) =>
+                  choose({ ...place, branch: found === place.defaultBranch ? null : found })
+                }
+              />
+              <Picker<Issue>
+                label="Issue"
+                title="Choose an issue"
+                value={issue ? `#${issue.number} ${issue.title}` : 'None'}
+                search={(query) => api.issues(place.repository, query)}
+                nameOf={(found) => `#${found.number} ${found.title}`}
+                render={(found) => <IssueRow issue={found} />}
+                onChoose={setIssue}
+                none={{ label: 'No issue', onChoose: () => setIssue(null) }}
+              />
+            </>
+          ) : null}
+        </Card>
+        <Words tone="muted">
+          You get a plan first. Nothing is changed until you accept it, and then a draft pull
+          request is all that comes of it.
+        </Words>
+        {problem ? <Problem>{problem}</Problem> : null}
+      </ScrollView>
+      <View style={[styles.bar, { backgroundColor: theme.card, borderColor: theme.border }]}>
+        <View style={styles.column}>
+          <Composer
+            label="Your wish"
+            placeholder={issue ? 'Anything to add to the issue?' : 'Describe what to build …'}
+            action="Make a plan"
+            text={text}
+            onChange={setText}
+            onSend={() => void handleAsk()}
+            busy={busy}
+            optional={issue !== null}
+          />
+        </View>
+      </View>
+    </KeyboardAvoidingView>
   );
 }
+
+function RepositoryRow({ repository }: { repository: Repository }) {
+  const notes = [
+    repository.private ? 'private' : '',
+    repository.push ? '' : 'read only',
+    repository.description ?? '',
+  ].filter(Boolean);
+  return (
+    <>
+      <Words>{repository.full_name}</Words>
+      {notes.length ? (
+        <Words small tone="muted" lines={1}>
+          {notes.join(' · ')}
+        </Words>
+      ) : null}
+    </>
+  );
+}
+
+function IssueRow({ issue }: { issue: Issue }) {
+  return (
+    <>
+      <Words lines={2}>{`#${issue.number} ${issue.title}`}</Words>
+      {issue.labels.length ? (
+        <Words small tone="muted" lines={1}>
+          {issue.labels.join(' · ')}
+        </Words>
+      ) : null}
+    </>
+  );
+}
+
+const styles = StyleSheet.create({
+  all: { flex: 1 },
+  page: {
+    alignSelf: 'center',
+    gap: space.medium,
+    maxWidth: page,
+    padding: space.medium,
+    width: '100%',
+  },
+  bar: { borderTopWidth: 1, paddingVertical: 12 },
+  column: {
+    alignSelf: 'center',
+    maxWidth: page,
+    paddingHorizontal: space.medium,
+    width: '100%',
+  },
+});

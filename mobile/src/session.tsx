@@ -1,47 +1,68 @@
 /** Who is signed in, and where. */
 import { createContext, type ReactNode, use, useEffect, useMemo, useState } from 'react';
 
-import { Api } from './api/client';
+import { Api, type Person } from './api/client';
+import { Refused, Unreachable } from './api/errors';
+import * as github from './signIn';
 import * as storage from './storage';
 
-export type SignedIn = { server: string; token: string };
 type Session = {
   /** Null while nobody is signed in. */
   api: Api | null;
-  /** False until the key store was read. */
+  /** Null where nobody was ever known. */
+  person: Person | null;
+  /** False until it is known whether somebody is signed in. */
   ready: boolean;
-  signIn: (who: SignedIn) => void;
-  signOut: () => void;
+  /** `next`: the place in the app to come back to. Rejects with a sentence. */
+  signIn: (server: string, next: string) => Promise<void>;
+  signOut: () => Promise<void>;
+  /** A sentence about what went wrong; a 401 leads to sign-in instead, and is no sentence. */
+  explain: (error: unknown) => string;
 };
 
 const Context = createContext<Session | null>(null);
 
 export function SessionProvider({ children }: { children: ReactNode }) {
-  const [who, setWho] = useState<SignedIn | null>(null);
+  const [api, setApi] = useState<Api | null>(null);
+  const [person, setPerson] = useState<Person | null>(null);
   const [ready, setReady] = useState(false);
 
   useEffect(() => {
-    storage
-      .read()
-      .then((kept) => kept && setWho(JSON.parse(kept) as SignedIn))
-      .catch(() => storage.forget()) // written by another version, or a key store that was reset
-      .finally(() => setReady(true));
+    void restore().then((found) => {
+      setApi(found?.api ?? null);
+      setPerson(found?.person ?? null);
+      setReady(true);
+    });
   }, []);
 
   const session = useMemo<Session>(
     () => ({
-      api: who && new Api(who.server, who.token),
+      api,
+      person,
       ready,
-      signIn: (next) => {
-        setWho(next);
-        void storage.write(JSON.stringify(next));
+      signIn: async (server, next) => {
+        const signedIn = await github.signIn(server, next);
+        if (!signedIn) return;
+        const found = new Api(signedIn.server, signedIn.token);
+        setPerson(await known(found));
+        setApi(found);
       },
-      signOut: () => {
-        setWho(null);
-        void storage.forget();
+      signOut: async () => {
+        await api?.signOut().catch(() => undefined); // it ends by itself in the end
+        await github.forget();
+        storage.forgetAll();
+        setApi(null);
+        setPerson(null);
+      },
+      explain: (error) => {
+        if (error instanceof Refused && error.status === 401) {
+          setApi(null);
+          return '';
+        }
+        return error instanceof Error ? error.message : String(error);
       },
     }),
-    [who, ready],
+    [api, person, ready],
   );
   return <Context value={session}>{children}</Context>;
 }
@@ -50,4 +71,27 @@ export function useSession(): Session {
   const session = use(Context);
   if (session === null) throw new Error('useSession needs a SessionProvider around it');
   return session;
+}
+
+/** Whoever was signed in before, also without a connection. */
+async function restore(): Promise<{ api: Api; person: Person } | null> {
+  const signedIn = await github.restore();
+  if (!signedIn) return null;
+  const api = new Api(signedIn.server, signedIn.token);
+  try {
+    return { api, person: await known(api) };
+  } catch (error) {
+    const before = storage.read('person');
+    const away = error instanceof Unreachable || (error instanceof Refused && error.status >= 500);
+    return away && before ? { api, person: JSON.parse(before) as Person } : null;
+  }
+}
+
+/** Asks who this is. What another person left on this phone goes. */
+async function known(api: Api): Promise<Person> {
+  const person = await api.me();
+  const before = storage.read('person');
+  if (before && (JSON.parse(before) as Person).login !== person.login) storage.forgetAll();
+  storage.write('person', JSON.stringify(person));
+  return person;
 }

@@ -1,8 +1,25 @@
-/** Where the phone keeps the sign-in: the system's key store. */
-import * as SecureStore from 'expo-secure-store';
+/** What this phone remembers between two starts, none of it secret: drafts, and what jobs looked
+ * like. It may be gone at any time. */
+import { Directory, File, Paths } from 'expo-file-system';
 
-const NAME = 'vibecoder.sign-in';
+const FOLDER = new Directory(Paths.document, 'remembered');
+const file = (name: string) => new File(FOLDER, `${encodeURIComponent(name)}.txt`);
 
-export const read = (): Promise<string | null> => SecureStore.getItemAsync(NAME);
-export const write = (value: string): Promise<void> => SecureStore.setItemAsync(NAME, value);
-export const forget = (): Promise<void> => SecureStore.deleteItemAsync(NAME);
+export function read(name: string): string | null {
+  const found = file(name);
+  return found.exists ? found.textSync() : null;
+}
+
+export function write(name: string, text: string): void {
+  if (!FOLDER.exists) FOLDER.create({ intermediates: true });
+  file(name).write(text);
+}
+
+export function forget(name: string): void {
+  const found = file(name);
+  if (found.exists) found.delete();
+}
+
+export function forgetAll(): void {
+  if (FOLDER.exists) FOLDER.delete();
+}

@@ -1,133 +1,221 @@
 /** The only place that talks to the network: the service's own JSON, typed from its OpenAPI. */
 import { getRandomBytes } from 'expo-crypto';
 
+import { Refused, Unreachable } from './errors';
 import type { components } from './schema';
+import type { Diff, Issue, JobEvent, Person, Plan, Repository, Status } from './shapes';
+import { type Connection, follow, type Timers } from './stream';
 
 type Schemas = components['schemas'];
-export type Status = Schemas['Status'];
-export type Plan = Schemas['PlanShown'];
-export type Wish = Schemas['AskedPlan'];
+export type { ChangedFile, Diff, Issue, JobEvent, Person, Plan, Repository, Status } from './shapes';
+export type { Connection } from './stream';
+export type Wish = Partial<Schemas['AskedPlan']> & Pick<Schemas['AskedPlan'], 'repository' | 'text'>;
 
-const ENDED: readonly Status['state'][] = ['succeeded', 'failed', 'cancelled', 'stopped'];
-const POLL = 1_000; // milliseconds between two looks at a job
-const PATIENCE = 60_000; // milliseconds that a lost connection may last
+const ATTEMPTS = 4; // of a write whose answer got lost, all under one key
+const PAUSE = 1_000; // milliseconds between them, and between two looks for a pull request
 
-export const hasEnded = (status: Status): boolean => ENDED.includes(status.state);
-
-/** The service refused; the message is its own sentence for the person. */
-export class Refused extends Error {
-  constructor(
-    message: string,
-    readonly status: number,
-  ) {
-    super(message);
-  }
-}
-
-/** The service can't be reached. */
-export class Unreachable extends Error {}
-
-/** Nobody looks any more. */
-export class Stopped extends Error {}
-
-type Answer = { status: number; body: unknown };
+type Watch = {
+  after: () => string;
+  onEvents: (events: { seq: string; event: JobEvent }[]) => void;
+  onConnection: (connection: Connection) => void;
+  signal: AbortSignal;
+};
 
 export class Api {
-  /** `server` is empty where the page comes from the service itself. */
+  /** `server` is empty where the page comes from the service itself; `token` is null there, because
+   * the browser sends its cookie. */
   constructor(
-    private readonly server: string,
-    private readonly token: string,
-    private readonly poll: number = POLL,
+    readonly server: string,
+    private readonly token: string | null,
+    private readonly pause: number = PAUSE,
+    private readonly timers?: Timers,
   ) {}
 
-  /** Asks for a plan; throws Refused with a sentence where that can't be. */
-  async askPlan(wish: Partial<Wish> & Pick<Wish, 'repository' | 'text'>): Promise<string> {
-    const { body } = await this.write('/api/plans', wish);
-    return (body as Schemas['JobRef']).job_id;
+  me(): Promise<Person> {
+    return this.read('/api/session');
+  }
+
+  async signOut(): Promise<void> {
+    await this.send('DELETE', '/api/session');
+  }
+
+  async repositories(query: string): Promise<Repository[]> {
+    const found = await this.read<{ repos: Repository[] }>(`/api/repos${asked(query)}`);
+    return found.repos;
+  }
+
+  async branches(repository: string, query: string): Promise<string[]> {
+    const path = `/api/repos/${repository}/branches${asked(query)}`;
+    return (await this.read<{ branches: string[] }>(path)).branches;
+  }
+
+  async issues(repository: string, query: string): Promise<Issue[]> {
+    const path = `/api/repos/${repository}/issues${asked(query)}`;
+    return (await this.read<{ issues: Issue[] }>(path)).issues;
+  }
+
+  /** The newest jobs: one's own, or everybody's in a repository. */
+  async jobs(repository: string | null): Promise<Status[]> {
+    const query = repository ? `?repository=${encodeURIComponent(repository)}` : '';
+    return (await this.read<{ jobs: Status[] }>(`/api/jobs${query}`)).jobs;
+  }
+
+  status(jobId: string): Promise<Status> {
+    return this.read(`/api/agent/status/${encodeURIComponent(jobId)}`);
+  }
+
+  diff(jobId: string): Promise<Diff> {
+    return this.read(`/api/jobs/${encodeURIComponent(jobId)}/diff`);
+  }
+
+  /** Tells of each event once, through cut connections and restarts, until `signal` says stop or
+   * the job's log ends. Rejects with Refused where the service does not let us see it. */
+  watch(jobId: string, { after, onEvents, onConnection, signal }: Watch): Promise<void> {
+    const path = `/api/jobs/${encodeURIComponent(jobId)}/events`;
+    return follow({
+      after,
+      onConnection,
+      signal,
+      timers: this.timers,
+      open: (seen, stop) =>
+        this.fetch(path, {
+          headers: { Accept: 'text/event-stream', ...(seen ? { 'Last-Event-ID': seen } : {}) },
+          signal: stop,
+        }),
+      onMessages: (messages) =>
+        onEvents(
+          messages
+            .filter(({ event }) => event === 'message')
+            .map(({ id, data }) => ({ seq: id, event: JSON.parse(data) as JobEvent })),
+        ),
+    });
+  }
+
+  /** Asks for a plan; the new job's id. */
+  askPlan(wish: Wish): Promise<string> {
+    return this.command('/api/plans', wish);
   }
 
   /** Accepts the plan that was seen, named by its digest. */
-  async execute(jobId: string, digest: string): Promise<string> {
-    const { body } = await this.write('/api/agent/execute', { job_id: jobId, plan_digest: digest });
-    return (body as Schemas['JobRef']).job_id;
+  execute(jobId: string, digest: string): Promise<string> {
+    return this.command('/api/agent/execute', { job_id: jobId, plan_digest: digest });
   }
 
-  async status(jobId: string): Promise<Status> {
-    const { body } = await this.send('GET', `/api/agent/status/${encodeURIComponent(jobId)}`);
-    return body as Status;
+  /** Asks for another plan in the place of the one that was seen. */
+  revise(jobId: string, digest: string, text: string): Promise<string> {
+    return this.command(`/api/jobs/${jobId}/revise`, { plan_digest: digest, text });
+  }
+
+  /** Words for the agent while it is at work. */
+  steer(jobId: string, text: string): Promise<string> {
+    return this.command(`/api/jobs/${jobId}/steer`, { text });
+  }
+
+  cancel(jobId: string): Promise<string> {
+    return this.command(`/api/jobs/${jobId}/cancel`, {});
+  }
+
+  /** The same wish again; the new job's id. */
+  retry(jobId: string): Promise<string> {
+    return this.command(`/api/jobs/${jobId}/retry`, {});
   }
 
   /** The pull request's address; waits while the worker is at it. */
   async createPullRequest(jobId: string, signal: AbortSignal): Promise<string> {
     for (;;) {
-      const { body } = await this.write('/api/github/create-pr', { job_id: jobId });
-      const url = (body as Schemas['PullRequest']).pull_request_url;
-      if (url !== null) return url;
-      await pause(this.poll, signal);
+      const made = (await this.write('/api/github/create-pr', {
+        job_id: jobId,
+      })) as Schemas['PullRequest'];
+      if (made.pull_request_url !== null) return made.pull_request_url;
+      await sleep(this.pause, signal);
     }
   }
 
-  /** Tells `seen` where the job stands, again and again, until `enough`. Outlives short losses of
-   * the connection; throws Unreachable when they last. */
-  async watch(
-    jobId: string,
-    enough: (status: Status) => boolean,
-    seen: (status: Status) => void,
-    signal: AbortSignal,
-  ): Promise<Status> {
-    let answered = Date.now();
-    for (;;) {
+  /** Where this browser is told of what happens, for Web Push. */
+  async pushKey(): Promise<string> {
+    return (await this.read<{ key: string }>('/api/push/key')).key;
+  }
+
+  async subscribe(subscription: PushSubscriptionJSON): Promise<void> {
+    const { endpoint, keys } = subscription;
+    await this.write('/api/push/subscriptions', { endpoint, keys });
+  }
+
+  async unsubscribe(endpoint: string): Promise<void> {
+    await this.send('DELETE', '/api/push/subscriptions', { endpoint });
+  }
+
+  private async command(path: string, body: unknown): Promise<string> {
+    return ((await this.write(path, body)) as Schemas['JobRef']).job_id;
+  }
+
+  private async read<T>(path: string): Promise<T> {
+    return (await this.send('GET', path)) as T;
+  }
+
+  /** A write is repeated under one key when its answer got lost, so that it counts once. */
+  private async write(path: string, body: unknown): Promise<unknown> {
+    const key = newKey();
+    for (let attempt = 1; ; attempt += 1) {
       try {
-        const status = await this.status(jobId);
-        if (signal.aborted) throw new Stopped();
-        answered = Date.now();
-        seen(status);
-        if (enough(status)) return status;
+        return await this.send('POST', path, body, key);
       } catch (error) {
         const passing =
-          error instanceof Unreachable || (error instanceof Refused && error.status >= 500);
-        if (!passing || Date.now() - answered > PATIENCE) throw error;
+          error instanceof Unreachable || (error instanceof Refused && error.status >= 502);
+        if (!passing || attempt === ATTEMPTS) throw error;
+        await sleep(this.pause * attempt);
       }
-      await pause(this.poll, signal);
     }
   }
 
-  /** A write is repeated under one key when the connection breaks, so that it counts once. */
-  private async write(path: string, body: unknown): Promise<Answer> {
-    const key = newKey();
-    try {
-      return await this.send('POST', path, body, key);
-    } catch (error) {
-      if (!(error instanceof Unreachable)) throw error;
-      return await this.send('POST', path, body, key);
-    }
+  private async send(method: string, path: string, body?: unknown, key?: string): Promise<unknown> {
+    const response = await this.fetch(path, {
+      method,
+      headers: {
+        Accept: 'application/json',
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(key ? { 'Idempotency-Key': key } : {}),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return response.status === 204 ? null : response.json();
   }
 
-  private async send(
-    method: 'GET' | 'POST',
-    path: string,
-    body?: unknown,
-    key?: string,
-  ): Promise<Answer> {
+  private async fetch(path: string, init: RequestInit): Promise<Response> {
+    const bearer = this.token ? { Authorization: `Bearer ${this.token}` } : {};
     let response: Response;
     try {
       response = await fetch(this.server + path, {
-        method,
-        headers: {
-          Accept: 'application/json',
-          Authorization: `Bearer ${this.token}`,
-          ...(key ? { 'Content-Type': 'application/json', 'Idempotency-Key': key } : {}),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...init,
+        headers: { ...init.headers, ...bearer } as Record<string, string>,
       });
     } catch {
-      throw new Unreachable('The service can’t be reached. Check the connection and try again.');
+      throw new Unreachable();
     }
-    const answer: unknown = await response.json().catch(() => null);
-    if (!response.ok) throw new Refused(sentence(answer), response.status);
-    return { status: response.status, body: answer };
+    if (response.ok) return response;
+    throw new Refused(sentence(await response.json().catch(() => null)), response.status);
   }
 }
+
+/** Exchanges the code that a browser brought back for a session. */
+export async function exchange(
+  server: string,
+  code: string,
+  verifier: string,
+): Promise<{ token: string; login: string }> {
+  const response = await fetch(`${server}/api/session`, {
+    method: 'POST',
+    headers: { Accept: 'application/json', 'Content-Type': 'application/json' },
+    body: JSON.stringify({ code, verifier }),
+  }).catch(() => {
+    throw new Unreachable();
+  });
+  const answer: unknown = await response.json().catch(() => null);
+  if (!response.ok) throw new Refused(sentence(answer), response.status);
+  return answer as { token: string; login: string };
+}
+
+const asked = (query: string): string => (query ? `?q=${encodeURIComponent(query)}` : '');
 
 /** 32 hex digits. A UUID would need https, and people host this at home. */
 function newKey(): string {
@@ -142,12 +230,12 @@ function sentence(answer: unknown): string {
   return 'The service answered something unexpected. Please try again.';
 }
 
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener('abort', () => {
+    signal?.addEventListener('abort', () => {
       clearTimeout(timer);
-      reject(new Stopped());
+      reject(signal.reason);
     });
   });
 }

@@ -1,0 +1,52 @@
+/** Where the job stands, in one line; read aloud as it changes. */
+import { StyleSheet, View } from 'react-native';
+
+import { page, space, useTheme } from '../theme';
+import { Problem, Words } from '../ui';
+import type { Watched } from '../useJob';
+import { ago, dollars, TONE, whereItStands } from '../words';
+
+export function Banner({ view, status, connection, refused }: Watched) {
+  const theme = useTheme();
+  const last = view.end ? null : (view.log.at(-1)?.at ?? view.askedAt);
+  return (
+    <View style={[styles.banner, { backgroundColor: theme.card, borderColor: theme.border }]}>
+      <View style={styles.column}>
+        <View style={styles.line}>
+          <View style={[styles.dot, { backgroundColor: theme[TONE[view.state]] }]} />
+          <View role="status" aria-live="polite" style={styles.words}>
+            <Words lines={2}>{whereItStands(view, status)}</Words>
+          </View>
+          {view.seq ? (
+            <Words small tone="muted">
+              {dollars(view.usd) + (status ? ` of ${dollars(status.ceiling_usd)}` : '')}
+            </Words>
+          ) : null}
+        </View>
+        {refused ? <Problem>{refused}</Problem> : null}
+        {connection === 'lost' && !refused ? (
+          <View role="status">
+            <Words small tone="warn">
+              {view.seq
+                ? `No connection. This is what was known${last ? ` ${ago(last)}` : ''}; trying again …`
+                : 'No connection. Trying again …'}
+            </Words>
+          </View>
+        ) : null}
+      </View>
+    </View>
+  );
+}
+
+const styles = StyleSheet.create({
+  banner: { borderBottomWidth: 1, paddingVertical: space.small },
+  column: {
+    alignSelf: 'center',
+    maxWidth: page,
+    paddingHorizontal: space.medium,
+    width: '100%',
+  },
+  line: { alignItems: 'center', flexDirection: 'row', gap: space.small },
+  words: { flex: 1 },
+  dot: { borderRadius: 6, height: 12, width: 12 },
+});

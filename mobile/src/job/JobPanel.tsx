@@ -1,0 +1,90 @@
+/** One job, whatever its state: where it stands, its plan, its changes, its log, and what to do. */
+import { useRouter } from 'expo-router';
+import { useState } from 'react';
+import { KeyboardAvoidingView, Platform, ScrollView, StyleSheet, View } from 'react-native';
+
+import type { Plan } from '../api/client';
+import { count, hasEnded } from '../fold';
+import { page, space } from '../theme';
+import { Segments } from '../ui';
+import { useDraft } from '../useDraft';
+import { useJob } from '../useJob';
+import { Actions } from './Actions';
+import { Banner } from './Banner';
+import { Changes } from './Changes';
+import { Ending } from './Ending';
+import { Log } from './Log';
+import { PlanView } from './PlanView';
+import { Wish } from './Wish';
+
+type Part = 'plan' | 'changes' | 'log';
+
+/** `onAcceptPlan` rejects with a sentence where the plan can't be accepted. */
+type Props = { id: string; onAcceptPlan: (plan: Plan) => Promise<unknown> };
+
+export function JobPanel({ id, onAcceptPlan }: Props) {
+  const router = useRouter();
+  const job = useJob(id);
+  const [part, setPart] = useState<Part>('plan');
+  const [draft, setDraft] = useDraft(`job:${id}`);
+  const { view } = job;
+  const files = new Set(view.commits.flatMap((commit) => commit.files)).size;
+
+  const names = [
+    { id: 'plan', label: 'Plan' },
+    { id: 'changes', label: files ? `Changes (${count(files, 'file')})` : 'Changes' },
+    { id: 'log', label: 'Log' },
+  ] as const;
+
+  return (
+    <KeyboardAvoidingView behavior={Platform.OS === 'ios' ? 'padding' : undefined} style={styles.all}>
+      <Banner {...job} />
+      <View style={styles.column}>
+        <Segments label="Parts of the job" names={names} chosen={part} onChoose={setPart} />
+      </View>
+      {part === 'log' ? (
+        <Log entries={view.log} />
+      ) : (
+        <ScrollView style={styles.all} contentContainerStyle={styles.page} keyboardShouldPersistTaps="handled">
+          {part === 'plan' ? (
+            <>
+              {hasEnded(view.state) ? <Ending id={id} {...job} /> : null}
+              <Wish view={view} />
+              <PlanView
+                view={view}
+                onQuote={(words) => setDraft(draft ? `${draft}\n${words}` : words)}
+              />
+            </>
+          ) : (
+            <Changes id={id} commits={view.commits} />
+          )}
+        </ScrollView>
+      )}
+      <Actions
+        id={id}
+        job={job}
+        draft={draft}
+        onDraft={setDraft}
+        onAcceptPlan={onAcceptPlan}
+        onOpenJob={(next) => router.push({ pathname: '/job/[id]', params: { id: next } })}
+      />
+    </KeyboardAvoidingView>
+  );
+}
+
+const styles = StyleSheet.create({
+  all: { flex: 1 },
+  column: {
+    alignSelf: 'center',
+    maxWidth: page,
+    paddingHorizontal: space.medium,
+    width: '100%',
+  },
+  page: {
+    alignSelf: 'center',
+    gap: space.medium,
+    maxWidth: page,
+    padding: space.medium,
+    width: '100%',
+  },
+});
