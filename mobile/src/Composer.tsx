@@ -15,6 +15,9 @@ type Props = {
   busy: boolean;
   /** May be sent without a word. */
   optional?: boolean;
+  /** Ends what is under way; null where nothing is. */
+  onStop?: (() => void) | null;
+  stopping?: boolean;
 };
 
 export function Composer({
@@ -26,11 +29,30 @@ export function Composer({
   onSend,
   busy,
   optional = false,
+  onStop = null,
+  stopping = false,
 }: Props) {
   const theme = useTheme();
   const off = busy || (!optional && !text.trim());
   return (
     <View style={styles.row}>
+      {onStop ? (
+        <Pressable
+          role="button"
+          aria-label="Stop"
+          aria-busy={stopping}
+          aria-disabled={stopping}
+          disabled={stopping}
+          onPress={onStop}
+          style={({ pressed }) => [
+            styles.round,
+            styles.framed,
+            { borderColor: theme.edge, opacity: pressed || stopping ? 0.6 : 1 },
+          ]}
+        >
+          <View style={[styles.square, { backgroundColor: theme.bad }]} />
+        </Pressable>
+      ) : null}
       <TextInput
         aria-label={label}
         multiline
@@ -57,7 +79,7 @@ export function Composer({
         disabled={off}
         onPress={onSend}
         style={({ pressed }) => [
-          styles.send,
+          styles.round,
           {
             backgroundColor: off ? theme.sunken : theme.accent,
             opacity: pressed ? 0.6 : 1,
@@ -89,7 +111,9 @@ const styles = StyleSheet.create({
     paddingVertical: 12,
     textAlignVertical: 'top',
   },
-  send: {
+  framed: { borderWidth: 1 },
+  square: { borderRadius: 3, height: 16, width: 16 },
+  round: {
     alignItems: 'center',
     borderRadius: target / 2,
     height: target,

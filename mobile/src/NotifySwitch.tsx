@@ -1,10 +1,10 @@
 /** Being told when it matters: a plan is ready, a job ended. */
 import { useEffect, useState } from 'react';
-import { StyleSheet, Switch, View } from 'react-native';
+import { Pressable, StyleSheet, View } from 'react-native';
 
 import { useSession } from './session';
 import * as push from './push';
-import { target, useTheme } from './theme';
+import { space, target, useTheme } from './theme';
 import { Card, Problem, Words } from './ui';
 
 export function NotifySwitch() {
@@ -45,27 +45,34 @@ export function NotifySwitch() {
 
   return (
     <Card>
-      <View style={styles.row}>
+      <Pressable
+        role="switch"
+        aria-label="Notify me"
+        aria-checked={on}
+        aria-disabled={busy}
+        disabled={busy}
+        onPress={() => void handleChange(!on)}
+        style={[styles.row, { opacity: busy ? 0.6 : 1 }]}
+      >
         <View style={styles.words}>
           <Words>Notify me</Words>
           <Words small tone="muted">
             When a plan is ready, a question comes up, or a job ends.
           </Words>
         </View>
-        <Switch
-          aria-label="Notify me"
-          disabled={busy}
-          value={on}
-          onValueChange={(wanted) => void handleChange(wanted)}
-          trackColor={{ true: theme.accent, false: theme.edge }}
-        />
-      </View>
+        <View style={[styles.track, { backgroundColor: on ? theme.accent : theme.edge }]}>
+          <View style={[styles.knob, on ? styles.on : null]} />
+        </View>
+      </Pressable>
       {problem ? <Problem>{problem}</Problem> : null}
     </Card>
   );
 }
 
 const styles = StyleSheet.create({
-  row: { alignItems: 'center', flexDirection: 'row', minHeight: target },
+  row: { alignItems: 'center', flexDirection: 'row', gap: space.medium, minHeight: target },
   words: { flex: 1 },
+  track: { borderRadius: 16, height: 32, padding: 3, width: 54 },
+  knob: { backgroundColor: '#ffffff', borderRadius: 13, height: 26, width: 26 },
+  on: { alignSelf: 'flex-end' },
 });

@@ -104,7 +104,7 @@ function Choices<T>({
       </View>
       <Field label="Search" value={query} onChangeText={setQuery} autoFocus inputMode="search" />
       {problem ? <Problem>{problem}</Problem> : null}
-      {found === null && !problem ? <ActivityIndicator color={theme.accent} /> : null}
+      {found === null && !problem ? <ActivityIndicator aria-label="Loading" color={theme.accent} /> : null}
       <FlatList
         data={found ?? []}
         keyExtractor={nameOf}

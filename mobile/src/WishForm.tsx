@@ -58,14 +58,18 @@ export function WishForm({ onAsked }: { onAsked: (job: string) => void }) {
   }
 
   return (
-    <KeyboardAvoidingView behavior={Platform.OS === 'ios' ? 'padding' : undefined} style={styles.all}>
+    <KeyboardAvoidingView
+      role="main"
+      behavior={Platform.OS === 'ios' ? 'padding' : undefined}
+      style={styles.all}
+    >
       <ScrollView
         style={styles.all}
         contentContainerStyle={styles.page}
         keyboardShouldPersistTaps="handled"
       >
         <Heading level={1}>What should be built?</Heading>
-        <Card>
+        <Card tight>
           <Picker<Repository>
             label="Repository"
             title="Choose a repository"

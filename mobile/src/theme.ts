@@ -49,6 +49,9 @@ export const mono = Platform.select({
   android: 'monospace',
 });
 
+/** What React Native for browsers calls its stack of system fonts; phones need no name for theirs. */
+export const font = Platform.select({ web: 'System', default: undefined });
+
 export const useIsDark = (): boolean => useColorScheme() === 'dark';
 
 export const useTheme = (): Theme => (useIsDark() ? dark : light);

@@ -16,10 +16,16 @@ import {
 import { input, mono, space, target, useTheme } from './theme';
 import type { Tone } from './words';
 
-export function Card({ children }: { children: ReactNode }) {
+export function Card({ children, tight = false }: { children: ReactNode; tight?: boolean }) {
   const theme = useTheme();
   return (
-    <View style={[styles.card, { backgroundColor: theme.card, borderColor: theme.border }]}>
+    <View
+      style={[
+        styles.card,
+        tight ? styles.tight : null,
+        { backgroundColor: theme.card, borderColor: theme.border },
+      ]}
+    >
       {children}
     </View>
   );
@@ -93,12 +99,12 @@ type ButtonProps = {
   onPress: () => void;
   busy?: boolean;
   disabled?: boolean;
-  kind?: 'main' | 'quiet' | 'danger';
+  kind?: 'main' | 'quiet';
 };
 
 export function Button({ label, onPress, busy = false, disabled = false, kind = 'main' }: ButtonProps) {
   const theme = useTheme();
-  const colour = { main: theme.onAccent, quiet: theme.accent, danger: theme.bad }[kind];
+  const colour = kind === 'main' ? theme.onAccent : theme.accent;
   const off = busy || disabled;
   return (
     <Pressable
@@ -116,7 +122,7 @@ export function Button({ label, onPress, busy = false, disabled = false, kind = 
         { opacity: pressed || off ? 0.6 : 1 },
       ]}
     >
-      {busy ? <ActivityIndicator color={colour} /> : null}
+      {busy ? <ActivityIndicator aria-hidden color={colour} /> : null}
       <Text style={[styles.buttonText, { color: colour }]}>{label}</Text>
     </Pressable>
   );
@@ -260,6 +266,7 @@ export function Folded({ title, aria, children, open: first = false }: FoldedPro
 
 const styles = StyleSheet.create({
   card: { borderRadius: 12, borderWidth: 1, gap: space.medium, padding: space.medium },
+  tight: { gap: 0, paddingVertical: space.small },
   heading: { fontWeight: '700', lineHeight: 30 },
   words: { fontSize: 16, lineHeight: 24 },
   small: { fontSize: 14, lineHeight: 20 },

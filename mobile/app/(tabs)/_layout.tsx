@@ -3,6 +3,7 @@ import type { ColorValue } from 'react-native';
 
 import { Icon } from '@/Icon';
 import { useSession } from '@/session';
+import { font, useTheme } from '@/theme';
 
 const icon = (name: 'new' | 'jobs' | 'you') =>
   function TabIcon({ color }: { color: ColorValue }) {
@@ -11,12 +12,15 @@ const icon = (name: 'new' | 'jobs' | 'you') =>
 
 export default function Layout() {
   const { api } = useSession();
+  const theme = useTheme();
   return (
     <Tabs
       screenOptions={{
         headerShown: api !== null,
         tabBarStyle: api ? { minHeight: 60 } : { display: 'none' },
-        tabBarLabelStyle: { fontSize: 13 },
+        tabBarInactiveTintColor: theme.muted,
+        tabBarLabelStyle: { fontFamily: font, fontSize: 13 },
+        headerTitleStyle: { fontFamily: font, fontSize: 18, fontWeight: '600' },
       }}
     >
       <Tabs.Screen name="index" options={{ title: 'New', tabBarIcon: icon('new') }} />

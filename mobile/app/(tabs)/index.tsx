@@ -1,6 +1,6 @@
 /** A wish becomes a plan, an accepted plan becomes a pull request. */
-import { useLocalSearchParams, useRouter } from 'expo-router';
-import { View } from 'react-native';
+import { useLocalSearchParams, useNavigation, useRouter } from 'expo-router';
+import { useEffect } from 'react';
 
 import type { Plan } from '@/api/client';
 import { JobPanel } from '@/job/JobPanel';
@@ -12,7 +12,17 @@ import { WishForm } from '@/WishForm';
 export default function Screen() {
   const { api, ready } = useSession();
   const router = useRouter();
+  const navigation = useNavigation();
   const { job } = useLocalSearchParams<{ job?: string }>(); // in the address: survives a reload
+
+  useEffect(() => {
+    const another = () => (
+      <TextButton label="‹ New wish" onPress={() => router.setParams({ job: undefined })} />
+    );
+    navigation.setOptions(
+      job ? { headerLeft: another } : { headerLeft: undefined, headerTitle: undefined },
+    );
+  }, [navigation, router, job]);
 
   if (!ready) return null;
   if (!api) return <SignIn />;
@@ -25,12 +35,5 @@ export default function Screen() {
     router.push({ pathname: '/job/[id]', params: { id: accepted } });
   }
 
-  return (
-    <>
-      <View style={{ alignItems: 'flex-start' }}>
-        <TextButton label="‹ Another wish" onPress={() => router.setParams({ job: undefined })} />
-      </View>
-      <JobPanel key={job} id={job} onAcceptPlan={handleAcceptPlan} />
-    </>
-  );
+  return <JobPanel key={job} id={job} onAcceptPlan={handleAcceptPlan} />;
 }

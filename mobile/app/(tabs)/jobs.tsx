@@ -53,6 +53,7 @@ function Jobs() {
 
   return (
     <FlatList
+      role="main"
       data={jobs ?? []}
       keyExtractor={(job) => job.job_id}
       contentContainerStyle={styles.page}

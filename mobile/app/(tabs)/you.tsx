@@ -12,7 +12,7 @@ export default function Screen() {
   if (!ready) return null;
   if (!api) return <SignIn />;
   return (
-    <ScrollView contentContainerStyle={styles.page}>
+    <ScrollView role="main" contentContainerStyle={styles.page}>
       <Card>
         <View style={styles.person}>
           {person?.avatar_url ? (

@@ -4,6 +4,7 @@ import { Stack, useLocalSearchParams, useRouter } from 'expo-router';
 import { JobPanel } from '@/job/JobPanel';
 import { useSession } from '@/session';
 import { SignIn } from '@/SignIn';
+import { font } from '@/theme';
 import { TextButton } from '@/ui';
 
 export default function Screen() {
@@ -18,6 +19,7 @@ export default function Screen() {
         options={{
           headerShown: true,
           title: 'Job',
+          headerTitleStyle: { fontFamily: font, fontSize: 18, fontWeight: '600' },
           headerLeft: () => <TextButton label="‹ Jobs" onPress={() => router.navigate('/jobs')} />,
         }}
       />

@@ -126,18 +126,9 @@ export function Actions({ id, job, draft, onDraft, onAcceptPlan, onOpenJob }: Pr
               onPress={() => void act('retry', async () => onOpenJob(await api.retry(id)))}
             />
           ) : null}
-          {!hasEnded(view.state) ? (
-            <Button
-              kind="danger"
-              label={view.stopping ? 'Stopping …' : 'Stop'}
-              busy={busy === 'stop' || view.stopping}
-              disabled={busy !== ''}
-              onPress={() => void act('stop', () => api.cancel(id))}
-            />
-          ) : null}
           {view.pull && !hasEnded(view.state) ? (
             <View style={styles.grow}>
-              <LinkButton label={`Pull request #${view.pull.number}`} url={view.pull.url} />
+              <LinkButton label={`Open pull request #${view.pull.number}`} url={view.pull.url} />
             </View>
           ) : null}
         </View>
@@ -147,6 +138,8 @@ export function Actions({ id, job, draft, onDraft, onAcceptPlan, onOpenJob }: Pr
           onChange={onDraft}
           onSend={() => void send()}
           busy={busy === 'send'}
+          onStop={hasEnded(view.state) ? null : () => void act('stop', () => api.cancel(id))}
+          stopping={busy === 'stop' || view.stopping}
         />
       </View>
     </View>

@@ -39,10 +39,12 @@ export function Changes({ id, commits }: { id: string; commits: readonly Commit[
   if (!head) return <Words tone="muted">Nothing is changed yet.</Words>;
   return (
     <>
-      <Card>
+      <Card tight>
         {commits.map((commit) => (
-          <View key={commit.sha}>
-            <Words>{commit.subject}</Words>
+          <View key={commit.sha} style={styles.commit}>
+            <View style={styles.subject}>
+              <Words>{commit.subject}</Words>
+            </View>
             <CommitLine commit={commit} />
           </View>
         ))}
@@ -119,6 +121,8 @@ const asPatch = (diff: Diff): string =>
     .join('');
 
 const styles = StyleSheet.create({
+  commit: { alignItems: 'center', flexDirection: 'row', gap: space.small },
+  subject: { flex: 1 },
   bar: { flexDirection: 'row', justifyContent: 'space-between' },
   file: { borderRadius: 12, borderWidth: 1, overflow: 'hidden', paddingHorizontal: 12 },
   title: { flex: 1, gap: 2, paddingVertical: space.small },

@@ -1,6 +1,6 @@
 /** One job, whatever its state: where it stands, its plan, its changes, its log, and what to do. */
-import { useRouter } from 'expo-router';
-import { useState } from 'react';
+import { useNavigation, useRouter } from 'expo-router';
+import { useEffect, useState } from 'react';
 import { KeyboardAvoidingView, Platform, ScrollView, StyleSheet, View } from 'react-native';
 
 import type { Plan } from '../api/client';
@@ -24,11 +24,17 @@ type Props = { id: string; onAcceptPlan: (plan: Plan) => Promise<unknown> };
 
 export function JobPanel({ id, onAcceptPlan }: Props) {
   const router = useRouter();
+  const navigation = useNavigation();
   const job = useJob(id);
   const [part, setPart] = useState<Part>('plan');
   const [draft, setDraft] = useDraft(`job:${id}`);
   const { view } = job;
   const files = new Set(view.commits.flatMap((commit) => commit.files)).size;
+
+  const where = view.repository + (view.issue ? `#${view.issue}` : '');
+  useEffect(() => {
+    if (where) navigation.setOptions({ headerTitle: where });
+  }, [navigation, where]);
 
   const names = [
     { id: 'plan', label: 'Plan' },
@@ -37,7 +43,11 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
   ] as const;
 
   return (
-    <KeyboardAvoidingView behavior={Platform.OS === 'ios' ? 'padding' : undefined} style={styles.all}>
+    <KeyboardAvoidingView
+      role="main"
+      behavior={Platform.OS === 'ios' ? 'padding' : undefined}
+      style={styles.all}
+    >
       <Banner {...job} />
       <View style={styles.column}>
         <Segments label="Parts of the job" names={names} chosen={part} onChoose={setPart} />
@@ -45,7 +55,11 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
       {part === 'log' ? (
         <Log entries={view.log} />
       ) : (
-        <ScrollView style={styles.all} contentContainerStyle={styles.page} keyboardShouldPersistTaps="handled">
+        <ScrollView
+          style={styles.all}
+          contentContainerStyle={styles.page}
+          keyboardShouldPersistTaps="handled"
+        >
           {part === 'plan' ? (
             <>
               {hasEnded(view.state) ? <Ending id={id} {...job} /> : null}

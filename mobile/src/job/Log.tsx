@@ -61,8 +61,10 @@ const Row = memo(function Row({ entry }: { entry: Entry }) {
       );
     case 'committed':
       return (
-        <View>
-          <Words>{entry.commit.subject}</Words>
+        <View style={styles.commit}>
+          <View style={styles.subject}>
+            <Words>{entry.commit.subject}</Words>
+          </View>
           <CommitLine commit={entry.commit} />
         </View>
       );
@@ -105,6 +107,8 @@ const styles = StyleSheet.create({
   },
   told: { alignSelf: 'flex-end', borderRadius: 16, maxWidth: '90%', padding: 12 },
   heard: { borderLeftWidth: 4, paddingLeft: 12 },
+  commit: { alignItems: 'center', flexDirection: 'row', gap: space.small },
+  subject: { flex: 1 },
   run: { flex: 1, gap: 2, paddingVertical: space.tiny },
   command: { fontFamily: mono, fontSize: 14 },
   went: { fontFamily: mono, fontSize: 13 },

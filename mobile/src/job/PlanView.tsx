@@ -1,5 +1,5 @@
 /** The plan as it is written, as it waits, and as it is carried out: its steps are the timeline. */
-import { StyleSheet, Text, View } from 'react-native';
+import { StyleSheet, View } from 'react-native';
 
 import type { Plan } from '../api/client';
 import { hasEnded, type View as Job } from '../fold';
@@ -101,8 +101,6 @@ function Question({ text, options, default: usual, onAnswer }: QuestionProps) {
           ))}
           {options.length ? null : <TextButton label="Answer" onPress={() => onAnswer(`${text} `)} />}
         </View>
-      ) : options.length ? (
-        <Text style={[styles.small, { color: theme.muted }]}>{options.join(' · ')}</Text>
       ) : null}
     </View>
   );
@@ -128,5 +126,4 @@ const styles = StyleSheet.create({
   part: { gap: space.tiny },
   question: { borderLeftWidth: 4, gap: space.tiny, paddingLeft: 12 },
   options: { flexDirection: 'row', flexWrap: 'wrap' },
-  small: { fontSize: 14 },
 });

@@ -26,7 +26,7 @@ export function StepRow({ step, number, view, onChange }: Props) {
     <View role="listitem" style={styles.row}>
       <View style={styles.rail}>
         {working ? (
-          <ActivityIndicator size="small" color={theme.accent} />
+          <ActivityIndicator aria-label="At work" size="small" color={theme.accent} />
         ) : (
           <Text
             aria-label={done ? 'Done' : skipped ? 'Without a change' : 'To come'}
