@@ -68,21 +68,11 @@ export const NOTHING: View = {
 export const hasEnded = (state: State): boolean =>
   state === 'succeeded' || state === 'failed' || state === 'cancelled' || state === 'stopped';
 
-/** The view after an event; the same view where the event was seen before. */
+/** The view after an event; the same view where the event was seen before. Ids grow as text. */
 export function fold(view: View, seq: string, event: JobEvent): View {
-  if (!isLater(seq, view.seq)) return view;
-  return { ...apply(view, event), seq };
-}
-
-/** Ids grow: numbers, or numbers joined by dashes. */
-export function isLater(seq: string, than: string): boolean {
-  if (than === '') return true;
-  const [left, right] = [seq.split('-').map(Number), than.split('-').map(Number)];
-  for (let place = 0; place < Math.max(left.length, right.length); place += 1) {
-    const difference = (left[place] ?? 0) - (right[place] ?? 0);
-    if (difference !== 0) return difference > 0;
-  }
-  return false;
+  // The first event of all: the service lost its log and tells a new one.
+  if (event.type === 'received') return { ...apply(NOTHING, event), seq };
+  return seq > view.seq ? { ...apply(view, event), seq } : view;
 }
 
 function apply(view: View, event: JobEvent): View {
@@ -189,11 +179,13 @@ const happened = (view: View, at: number, text: string): View =>
 
 function said(view: View, at: number, text: string): View {
   const last = view.log.at(-1);
-  const log: Entry[] =
-    last?.kind === 'said'
-      ? [...view.log.slice(0, -1), { ...last, text: last.text + text }]
-      : [...view.log, { kind: 'said', at, text }];
-  return { ...view, log, prose: view.state === 'planning' ? view.prose + text : view.prose };
+  const goesOn = last?.kind === 'said';
+  const log: Entry[] = goesOn
+    ? [...view.log.slice(0, -1), { ...last, text: last.text + text }]
+    : [...view.log, { kind: 'said', at, text }];
+  if (view.state !== 'planning') return { ...view, log };
+  const gap = view.prose && !goesOn ? '\n\n' : '';
+  return { ...view, log, prose: view.prose + gap + text };
 }
 
 export const count = (number: number, noun: string): string =>

@@ -1,6 +1,6 @@
 /** All jobs, wherever they were started. */
 import { useRouter } from 'expo-router';
-import { useCallback, useEffect, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { FlatList, Pressable, RefreshControl, StyleSheet, View } from 'react-native';
 
 import type { Repository, Status } from '@/api/client';
@@ -26,30 +26,41 @@ function Jobs() {
   const { api, explain } = useSession();
   const awake = useAwake();
   const [repository, setRepository] = useState<string | null>(null);
-  const name = `jobs:${repository ?? ''}`;
+  const name = nameOf(repository);
   const [jobs, setJobs] = useState<Status[] | null>(() => kept(name));
   const [problem, setProblem] = useState('');
   const [pulled, setPulled] = useState(false);
-
-  const look = useCallback(async () => {
-    if (!api) return;
-    try {
-      const found = await api.jobs(repository);
-      setJobs(found);
-      setProblem('');
-      storage.write(name, JSON.stringify(found));
-    } catch (error) {
-      setProblem(explain(error));
-    }
-    // eslint-disable-next-line react-hooks/exhaustive-deps -- `explain` only sets state
-  }, [api, repository, name]);
+  const [pulls, setPulls] = useState(0);
 
   useEffect(() => {
-    if (!awake) return;
+    if (!api || !awake) return;
+    let wanted = true;
+    const look = () =>
+      api
+        .jobs(repository)
+        .then(
+          (found) => {
+            if (!wanted) return;
+            setJobs(found);
+            setProblem('');
+            storage.write(name, JSON.stringify(found));
+          },
+          (error: unknown) => wanted && setProblem(explain(error)),
+        )
+        .finally(() => setPulled(false));
     void look();
     const timer = setInterval(() => void look(), LOOK_EVERY);
-    return () => clearInterval(timer);
-  }, [awake, look]);
+    return () => {
+      wanted = false;
+      clearInterval(timer);
+    };
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- `explain` only sets state
+  }, [api, awake, repository, name, pulls]);
+
+  function show(whose: string | null) {
+    setRepository(whose);
+    setJobs(kept(nameOf(whose)));
+  }
 
   return (
     <FlatList
@@ -62,7 +73,7 @@ function Jobs() {
           refreshing={pulled}
           onRefresh={() => {
             setPulled(true);
-            void look().finally(() => setPulled(false));
+            setPulls(pulls + 1);
           }}
         />
       }
@@ -75,8 +86,8 @@ function Jobs() {
             search={(query) => (api ? api.repositories(query) : Promise.resolve([]))}
             nameOf={(found) => found.full_name}
             render={(found) => <Words>{`Everybody’s in ${found.full_name}`}</Words>}
-            onChoose={(found) => setRepository(found.full_name)}
-            none={{ label: 'My jobs', onChoose: () => setRepository(null) }}
+            onChoose={(found) => show(found.full_name)}
+            none={{ label: 'My jobs', onChoose: () => show(null) }}
           />
           {problem ? (
             <Problem>{jobs ? `${problem} This is what was known.` : problem}</Problem>
@@ -125,6 +136,8 @@ function JobRow({ job }: { job: Status }) {
     </Pressable>
   );
 }
+
+const nameOf = (repository: string | null): string => `jobs:${repository ?? ''}`;
 
 function kept(name: string): Status[] | null {
   const text = storage.read(name);

@@ -3,12 +3,18 @@ import { getRandomBytes } from 'expo-crypto';
 
 import { Refused, Unreachable } from './errors';
 import type { components } from './schema';
-import type { Diff, Issue, JobEvent, Person, Plan, Repository, Status } from './shapes';
 import { type Connection, follow, type Timers } from './stream';
 
 type Schemas = components['schemas'];
-export type { ChangedFile, Diff, Issue, JobEvent, Person, Plan, Repository, Status } from './shapes';
 export type { Connection } from './stream';
+export type ChangedFile = Schemas['FileDiff'];
+export type Diff = Schemas['Diff'];
+export type Issue = Schemas['IssueShown'];
+export type JobEvent = Schemas['JobEventShown'];
+export type Person = { login: string; avatar_url: string | null };
+export type Plan = Schemas['PlanShown'];
+export type Repository = Schemas['RepoShown'];
+export type Status = Schemas['Status'];
 export type Wish = Partial<Schemas['AskedPlan']> & Pick<Schemas['AskedPlan'], 'repository' | 'text'>;
 
 const ATTEMPTS = 4; // of a write whose answer got lost, all under one key

@@ -22,7 +22,7 @@ const COMPOSER = {
   steer: {
     label: 'Tell the agent',
     placeholder: 'Tell the agent something …',
-    action: 'Tell the agent',
+    action: 'Send to the agent',
     sent: 'Sent; the agent reads it before its next move.',
   },
   'follow-up': {
