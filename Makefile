@@ -38,9 +38,9 @@ mobile/node_modules/.package-lock.json: mobile/package-lock.json
 mobile: mobile/node_modules/.package-lock.json ## build the phone's app for the web, which /app serves
 	cd mobile && $(EXPO) npm run --silent export:web
 
-test-mobile: .venv/.dev mobile ## types, lint, contract and unit tests of the app, then clicks in chromium
+test-mobile: .venv/.dev mobile ## types, lint, contract, unit tests and native bundles of the app, then chromium
 	$(BIN)/python -m webhook | cmp - mobile/openapi.json
-	cd mobile && $(EXPO) npm run --silent types && $(EXPO) npm run --silent lint && $(EXPO) npm run --silent api:check && $(EXPO) npm run --silent test
+	cd mobile && for part in drift api:check types lint test export:native; do $(EXPO) npm run --silent $$part || exit 1; done
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
 tasks: .venv/.dev ## the real tasks of vibecoder/real_tasks.json, end to end (needs a package index)
@@ -66,4 +66,4 @@ clean: ## remove the virtual environment and local state
 	rm -rf .venv .vibecoder build *.egg-info
 
 screenshots: .venv/.dev mobile ## take the README's pictures from a real run (needs node and chromium)
-	$(BIN)/python docs/screenshots.py
+	PYTHONPATH=tests/e2e $(BIN)/python docs/screenshots.py

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from phone import Phone, browser  # tests/e2e, which `make screenshots` puts on the path
 from rich.console import Console
 
 from vibecoder import demo, settings
@@ -32,18 +33,50 @@ async def take(running: Running) -> None:
             f"--screenshot={IMAGES / name}.png",
             url,
         )
-    world = running.here.world
-    issue = world.add_issue("demo/itsdangerous", "The same again", "From the phone.", by="maya")
-    await run(
-        "node",
-        str(ROOT / "tests" / "mobile" / "click.mjs"),
-        BASE_URL=running.service,
-        TOKEN=world.users["maya"],
-        REPOSITORY="demo/itsdangerous",
-        ISSUE=str(issue.number),
-        WISH="fix this",
-        SCREENSHOTS=str(IMAGES / "phone"),
+    issue = running.here.world.add_issue(
+        "demo/itsdangerous", "The same again", "From the phone.", by="maya"
     )
+    async with browser(running.service) as chromium:
+        light, dark = chromium.phone("light", "light"), chromium.phone("dark", "dark")
+        await wish(light, issue.number)
+        await dark.open()
+        await dark.sign_in()
+        await follow(light, dark)
+
+
+async def wish(phone: Phone, issue: int) -> None:
+    """Signs in and asks for a plan."""
+    await phone.open()
+    await phone.see("Sign in with GitHub", "button")
+    await phone.sign_in()
+    await phone.press("Repository: Choose …")
+    await phone.press("demo/itsdangerous")
+    await phone.press("Issue: None")
+    await phone.press(f"#{issue} The same again")
+    await phone.see(f"Issue: #{issue} The same again", "button")
+    await phone.write("Your wish", "fix this")
+    await phone.picture(IMAGES / "phone" / "light-wish.png")
+    await phone.press("Make a plan")
+
+
+async def follow(light: Phone, dark: Phone) -> None:
+    """Accepts the plan on the one phone, and watches on both."""
+    await light.see("Accept Plan", "button")
+    await light.picture(IMAGES / "phone" / "light-plan.png")
+    await light.press("Accept Plan")
+    await light.see("Open pull request", "link")
+    job = await light.address()
+    await dark.open(job)
+    await light.see("Done: pull request")
+    await light.picture(IMAGES / "phone" / "light-pull-request.png")
+    await dark.press("Changes", "tab", exact=False)
+    await dark.see("Wrap long lines", "button")
+    await dark.picture(IMAGES / "phone" / "dark-changes.png")
+    await dark.press("Log", "tab")
+    await dark.picture(IMAGES / "phone" / "dark-log.png")
+    await dark.open("/app/jobs")
+    await dark.see("Done")
+    await dark.picture(IMAGES / "phone" / "dark-jobs.png")
 
 
 async def run(*command: str, **environment: str) -> None:

@@ -1,5 +1,4 @@
 /** Nobody is signed in: the way to GitHub and back to the same place. */
-import { usePathname } from 'expo-router';
 import { useState } from 'react';
 import { ScrollView, StyleSheet, View } from 'react-native';
 
@@ -13,7 +12,6 @@ import { Button, Field, Heading, Problem, Words } from './ui';
 export function SignIn() {
   const { signIn } = useSession();
   const theme = useTheme();
-  const next = usePathname();
   const [server, setServer] = useState(() => storage.read('server') ?? '');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState('');
@@ -28,7 +26,7 @@ export function SignIn() {
     setProblem('');
     try {
       if (asksForServer) storage.write('server', address);
-      await signIn(address, next);
+      await signIn(address);
     } catch (error) {
       setProblem(sentenceOf(error));
     } finally {

@@ -13,8 +13,8 @@ type Session = {
   person: Person | null;
   /** False until it is known whether somebody is signed in. */
   ready: boolean;
-  /** `next`: the place in the app to come back to. Rejects with a sentence. */
-  signIn: (server: string, next: string) => Promise<void>;
+  /** Ends at the same place in the app. Rejects with a sentence. */
+  signIn: (server: string) => Promise<void>;
   signOut: () => Promise<void>;
   /** A sentence about what went wrong; a 401 leads to sign-in instead, and is no sentence. */
   explain: (error: unknown) => string;
@@ -40,8 +40,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       api,
       person,
       ready,
-      signIn: async (server, next) => {
-        const signedIn = await github.signIn(server, next);
+      signIn: async (server) => {
+        const signedIn = await github.signIn(server);
         if (!signedIn) return;
         const found = new Api(signedIn.server, signedIn.token);
         setPerson(await known(found));

@@ -25,7 +25,7 @@ export async function restore(): Promise<SignedIn | null> {
 }
 
 /** Null where the person changed their mind. */
-export async function signIn(server: string, _next: string): Promise<SignedIn | null> {
+export async function signIn(server: string): Promise<SignedIn | null> {
   const redirect = Linking.createURL('signed-in');
   const verifier = base64url(getRandomBytes(32));
   // What the service sees first does not open what it hands out in the end (RFC 7636).
@@ -36,7 +36,7 @@ export async function signIn(server: string, _next: string): Promise<SignedIn | 
   const result = await WebBrowser.openAuthSessionAsync(`${server}/auth/github?${query}`, redirect);
   if (result.type !== 'success') return null;
   const { code, error } = Linking.parse(result.url).queryParams ?? {};
-  if (typeof error === 'string') throw new Error(error);
+  if (error) throw new Error('You are not signed in. Please try again.');
   if (typeof code !== 'string') throw new Error('The service sent no code. Please try again.');
   const { token } = await exchange(server, code, verifier);
   const signedIn = { server, token };

@@ -10,9 +10,10 @@ export const asksForServer = false;
 /** Whether the cookie is there and good, only the service can tell. */
 export const restore = async (): Promise<SignedIn | null> => ({ server: '', token: null });
 
-/** Leaves the page; the service leads back to `next`. */
-export function signIn(_server: string, next: string): Promise<SignedIn | null> {
-  window.location.assign(`/auth/github?next=${encodeURIComponent(`/app${next}`)}`);
+/** Leaves the page; the service leads back to it. */
+export function signIn(_server: string): Promise<SignedIn | null> {
+  const { pathname, search } = window.location;
+  window.location.assign(`/auth/github?next=${encodeURIComponent(pathname + search)}`);
   return new Promise(() => undefined);
 }
 

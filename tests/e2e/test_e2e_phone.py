@@ -1,62 +1,69 @@
-"""The phone's screen in a real browser: a wish, its plan, Accept, the pull request's address."""
+"""The app in a real browser: from a wish to the pull request, in light and in dark."""
 
-import asyncio
-import json
-import os
-import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from house import House
+import pytest_asyncio
+from phone import Phone, missing
+from phone_place import Place, place
 
 from vibecoder import tasks
 from vibecoder.local.model.replay import replay
 
-ROOT = Path(__file__).parents[2]
-
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(autouse=True)
-def _provided() -> None:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    there = {
-        "mobile/dist": (ROOT / "mobile/dist/index.html").exists(),
-        "mobile/node_modules": (ROOT / "mobile/node_modules/playwright-core").exists(),
-        "node": shutil.which("node"),
-        "chromium (Debian has it)": chromium,
-    }
-    missing = [name for name, found in there.items() if not found]
-    assert not missing, f"`make test-mobile` provides all but node and chromium; missing: {missing}"
+@pytest_asyncio.fixture(scope="module", loop_scope="session", name="place")
+async def _place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    assert not missing(), f"`make test-mobile` provides all but node and chromium: {missing()}"
+    async with place(tmp_path_factory.mktemp("phone")) as running:
+        yield running
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_accept_plan_ends_in_the_pull_requests_address(
-    house: House, tmp_path: Path, scheme: str
+async def test_a_wish_ends_in_the_pull_requests_address(
+    place: Place, tmp_path: Path, scheme: str
 ) -> None:
     task, sources = tasks.sample(tmp_path)
+    house = place.house
     scene = house.scene(sources.old, task.issue_title, task.issue_body, replay(task, sources))
-    environment = {
-        "BASE_URL": house.service,
-        "TOKEN": house.world.users["maya"],
-        "REPOSITORY": scene.repository,
-        "ISSUE": str(scene.issue),
-        "SCHEME": scheme,
-        "SECONDS": "60",
-    }
-    script = await asyncio.create_subprocess_exec(
-        "node",
-        str(ROOT / "tests/mobile/click.mjs"),
-        env=os.environ | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    said, complained = await script.communicate()
-    assert script.returncode == 0, complained.decode()
+    phone = place.browser.phone(f"whole-{scheme}", scheme)
 
+    await phone.open()
+    await phone.see("Sign in with GitHub", "button")
+    await phone.looks_good()
+    await phone.sign_in()
+
+    await choose(phone, scene.repository)
+    await phone.press("Issue: None")
+    await phone.see("Choose an issue", "dialog")
+    await phone.looks_good()
+    await phone.press(f"#{scene.issue} {task.issue_title}")
+    await phone.write("Your wish", "Fix what the issue describes")
+    await phone.looks_good()
+    await phone.press("Make a plan")
+
+    await phone.see("Accept Plan", "button")
+    await phone.looks_good()
+    await phone.press("Accept Plan")
+
+    await phone.see("Done: pull request", "")
     job = await scene.job_until(await scene.newest(), "succeeded")
     assert job.pull is not None and job.plan is not None
     assert job.approved_by == job.command.actor
-    shown = json.loads(said)
-    assert shown["pull_request_url"] == job.pull.url
-    assert shown["plan"] == job.plan.title.replace("`", "")  # the screen renders Markdown
+    assert await phone.link("Open pull request") == job.pull.url
+    assert await phone.address() == f"/app/job/{job.id}"
+    await phone.looks_good()
+    for part in ("Changes", "Log"):
+        await phone.press(part, "tab", exact=False)
+        await phone.looks_good()
+    await phone.close()
+
+
+async def choose(phone: Phone, repository: str) -> None:
+    """That repository, by searching for it."""
+    await phone.press("Repository: Choose …")
+    await phone.write("Search", repository)
+    await phone.press(repository)
+    await phone.see(f"Repository: {repository}", "button")

@@ -11,7 +11,7 @@ export type ChangedFile = Schemas['FileDiff'];
 export type Diff = Schemas['Diff'];
 export type Issue = Schemas['IssueShown'];
 export type JobEvent = Schemas['JobEventShown'];
-export type Person = { login: string; avatar_url: string | null };
+export type Person = Schemas['SessionShown'];
 export type Plan = Schemas['PlanShown'];
 export type Repository = Schemas['RepoShown'];
 export type Status = Schemas['Status'];
@@ -208,7 +208,7 @@ export async function exchange(
   server: string,
   code: string,
   verifier: string,
-): Promise<{ token: string; login: string }> {
+): Promise<Schemas['SessionBegun']> {
   const response = await fetch(`${server}/api/session`, {
     method: 'POST',
     headers: { Accept: 'application/json', 'Content-Type': 'application/json' },
@@ -218,7 +218,7 @@ export async function exchange(
   });
   const answer: unknown = await response.json().catch(() => null);
   if (!response.ok) throw new Refused(sentence(answer), response.status);
-  return answer as { token: string; login: string };
+  return answer as Schemas['SessionBegun'];
 }
 
 const asked = (query: string): string => (query ? `?q=${encodeURIComponent(query)}` : '');
