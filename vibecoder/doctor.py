@@ -88,7 +88,8 @@ async def _door(settings: Settings) -> str:
 async def _sign_in(settings: Settings) -> str:
     settings.session_key()
     origin = settings.origin()
-    more = [f"also back to {', '.join(settings.redirects)}"] if settings.redirects else []
+    redirects = settings.redirects()
+    more = [f"also back to {', '.join(redirects)}"] if redirects else []
     if origin is None:
         raise SettingsError(
             "PUBLIC_URL is missing: GitHub would be told to send people back to whatever address "

@@ -84,7 +84,6 @@ class Settings(BaseSettings):
         names = (name.strip().lower() for name in self.vibecoder_allow.split(","))
         return frozenset(name for name in names if name)
 
-    @property
     def redirects(self) -> tuple[str, ...]:
         """Where phones may be sent after signing in, besides vibecoder://. Raises SettingsError."""
         found = tuple(text.strip() for text in self.vibecoder_redirects.split(",") if text.strip())

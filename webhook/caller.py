@@ -50,8 +50,8 @@ class Callers:
 
     def presented(self, request: Request) -> str:
         """The token that came along, good or not. Raises NotSignedIn, NotAllowed."""
-        header = request.headers.get("authorization")
-        if header is None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":  # else it is for a proxy before us
             token = self._site.cookie(request, COOKIE) or ""
             if not token.startswith(PREFIX):
                 raise NotSignedIn(
@@ -60,14 +60,13 @@ class Callers:
                 )
             self._site.require_own_page(request)
             return token
-        scheme, _, token = header.partition(" ")
         token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise NotSignedIn(
-                "Please sign in: send a session's token or a GitHub user token as "
-                "`Authorization: Bearer`."
-            )
-        if len(token) > 1000 or not token.isascii() or not token.isprintable() or " " in token:
+        if (
+            not 0 < len(token) <= 1000
+            or not token.isascii()
+            or not token.isprintable()
+            or " " in token
+        ):
             raise NotSignedIn("That is no token of ours or of GitHub's. Please sign in again.")
         return token
 

@@ -98,7 +98,7 @@ class OAuth:
                 auth=httpx.BasicAuth(self._client_id, self._client_secret),
                 json={"access_token": token},
             )
-        except httpx.TransportError:
+        except httpx.RequestError:
             raise Unavailable("GitHub can't be reached right now.") from None
 
     async def _ask(self, **values: str) -> Grant:
@@ -108,7 +108,7 @@ class OAuth:
             response = await self._http.post(
                 f"{self._url}/login/oauth/access_token", data=client | values
             )
-        except httpx.TransportError:
+        except httpx.RequestError:
             # Without its cause: what was sent are secrets.
             raise Unavailable(
                 "GitHub can't be reached right now. Please try again in a minute.", retry_after=60

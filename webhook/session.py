@@ -121,7 +121,8 @@ class Sessions:
     async def refused(self, session: Session) -> Problem:
         """After GitHub's 401 to the session's token: what the person is to be told.
 
-        It means that all of the person's tokens are revoked, unless this one was renewed since.
+        It means that all of the person's tokens are revoked, unless this one was renewed since, or
+        is being renewed.
         """
         if await self._store.end(session.hash, session.sealed):
             ended = 1 + await self.end_all(session.person)
@@ -197,6 +198,7 @@ class Sessions:
             renewed = await self._oauth.renew(grant.refresh_token)
         except GrantRefused:
             # Also after an answer that was lost: it worked once, and is of no use any more.
+            await self._store.let_go(hash, mark)
             await self._store.end(hash, session.sealed)
             log.info("session could not be renewed", person=session.person)
             raise NotSignedIn("Your sign-in at GitHub has run out. Please sign in again.") from None

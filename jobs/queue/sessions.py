@@ -64,6 +64,7 @@ return 1
 
 _END = """
 local key, sealed = 'vc:session:' .. ARGV[1], ARGV[2]
+if sealed ~= '' and redis.call('EXISTS', key .. ':renewing') == 1 then return 0 end
 local person, standing = unpack(redis.call('HMGET', key, 'person', 'sealed'))
 if not person or (sealed ~= '' and standing ~= sealed) then return 0 end
 redis.call('DEL', key)
@@ -132,7 +133,10 @@ class SessionStore:
         await self._run("let_go", hash, mark)
 
     async def end(self, hash: str, sealed: bytes = b"") -> bool:
-        """Ends it, with `sealed` only where that stands. False: it had ended, or was renewed."""
+        """Ends it. With `sealed` only where that stands, and nobody renews it just now.
+
+        False: it was not ended, or had been before.
+        """
         return bool(await self._run("end", hash, sealed))
 
     async def end_all(self, person: int) -> int:

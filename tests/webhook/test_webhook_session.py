@@ -170,6 +170,21 @@ async def test_an_old_token_under_way_while_it_is_renewed_ends_nothing(
     assert (await town.who(token)).status_code == 200
 
 
+async def test_a_token_that_is_refused_while_it_is_renewed_ends_nothing_yet(town: Town) -> None:
+    token = await town.phone()
+    assert (await town.who(token)).status_code == 200
+    auth.revoke_all(town.world, town.world.app, town.world.account("maya"))
+    redis = town.front.store.redis
+    (key,) = [each.decode() async for each in redis.scan_iter(match="vc:session:*")]
+    await redis.set(f"{key}:renewing", "another process")
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await town.front.http.post("/api/plans", json=WISH, headers=headers)
+    assert "renewed at this moment" in detail(answer, 503)
+    await redis.delete(f"{key}:renewing")
+    answer = await town.front.http.post("/api/plans", json=WISH, headers=headers)
+    assert "signed out everywhere" in detail(answer, 401)
+
+
 async def test_a_session_ends_thirty_days_after_its_last_use(town: Town) -> None:
     token = await town.phone()
     redis = town.front.store.redis
@@ -216,6 +231,9 @@ async def test_what_a_cookie_writes_must_come_from_our_own_page(town: Town) -> N
                 assert "a page of another site" in detail(read, 403)
         assert (await browser.post("/api/plans", json=WISH, headers=ours)).status_code == 200
         assert (await browser.get("/api/session")).status_code == 200
+        # What a proxy before us wants of the browser is no business of ours.
+        basic = ours | {"Authorization": "Basic bWF5YTpub25l"}
+        assert (await browser.get("/api/session", headers=basic)).json()["login"] == "maya"
         # A token in a header is sent by nobody's browser unasked.
         bearer = {"Authorization": f"Bearer {cookie(browser)}", "Origin": "https://evil.example"}
         assert (await browser.post("/api/plans", json=WISH, headers=bearer)).status_code == 200

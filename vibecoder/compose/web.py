@@ -22,7 +22,7 @@ def front_door(settings: Settings, store: Store) -> Starlette:
             session_secret=settings.session_key(),
             public_url=settings.origin(),
             push_hosts=settings.push_hosts,
-            redirects=settings.redirects,
+            redirects=settings.redirects(),
             api_url=settings.github_api_url.rstrip("/"),
             url=settings.github_url.rstrip("/"),
             usd=settings.vibecoder_job_usd,
