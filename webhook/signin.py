@@ -57,8 +57,11 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 # Only these characters: whatever a browser may take for a host, a break or a step up is none.
-_NEXT = re.compile(r"/app(?:/[A-Za-z0-9._~%@:,;=+-]+)*/?(?:\?[A-Za-z0-9._~%@:,;=+&/-]*)?")
-_STEP_UP = re.compile(r"/(?:\.|%2e){1,2}(?:[/?]|\Z)|%2f|%5c|%0|%1", re.IGNORECASE)
+_NEXT = re.compile(
+    r"(?P<path>/app(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)*/?)"
+    r"(?:\?[A-Za-z0-9._~%!$&'()*+,;=:@/?\[\]{}|^-]*)?"
+)
+_STEP_UP = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)|%2f|%5c|%0|%1", re.IGNORECASE)
 _APP = re.compile(r"vibecoder://[A-Za-z0-9._~-]*(?:/[A-Za-z0-9._~-]+)*/?")
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,200}")
@@ -112,7 +115,8 @@ def next_of(given: str) -> str:
     """A page of the app, as it was given. Raises Malformed: nobody is sent anywhere else."""
     if not given:
         return HOME
-    if len(given) > 1000 or not _NEXT.fullmatch(given) or _STEP_UP.search(given):
+    found = _NEXT.fullmatch(given) if len(given) <= 1000 else None
+    if found is None or _STEP_UP.search(found["path"]):
         raise Malformed("This link leads to no page of the app, so it was not followed.")
     return given
 

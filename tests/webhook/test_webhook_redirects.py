@@ -60,7 +60,15 @@ def test_a_phone_goes_back_to_its_app(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["/app", "/app/", "/app/jobs/j1", "/app/jobs/j1?tab=diff&file=src/a%20b.py", ""]
+    "page",
+    [
+        "",
+        "/app",
+        "/app/",
+        "/app/job/j1",
+        "/app/job/j1?tab=diff&file=src/a%20b.py",
+        "/app/?repository=acme%2Fwidget&text=it's%20(v1.)%3F&list[]=1",
+    ],
 )
 def test_pages_of_the_app_are_where_people_were(page: str) -> None:
     assert next_of(page) == (page or HOME)
