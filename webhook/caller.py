@@ -43,7 +43,7 @@ class Callers:
         # So that a 401 in answering this request is known for what it is (`refused`).
         request.state.session = session
         try:
-            person = await self._github.person(session.grant.token, ours=True)
+            person = await self._github.signed_in(session.grant.token)
         except TokenRefused:
             raise await self._sessions.refused(session) from None
         return Caller(person.actor, session.grant.token, person.avatar_url, session.hash)

@@ -77,15 +77,11 @@ class GitHub:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def person(self, token: str, *, ours: bool = False) -> Profile:
-        """Whose token this is. Raises TokenRefused, or Unavailable where GitHub does not answer.
-
-        `ours`: GitHub gave it to us, and nobody made it up.
-        """
+    async def person(self, token: str) -> Profile:
+        """Whose token this is. Raises TokenRefused, or Unavailable where GitHub does not answer."""
 
         async def ask() -> Profile | None:
-            if not ours:
-                self._require_few_made_up()
+            self._require_few_made_up()
             response = await self._send(
                 "POST",
                 f"/applications/{self._client_id}/token",
@@ -99,15 +95,9 @@ class GitHub:
                     "Please tell whoever runs it."
                 )
             if response.status_code in (404, 422):
-                if not ours:
-                    self._made_up.append(time.monotonic())
+                self._made_up.append(time.monotonic())
                 return None
-            user = fields(_good(response).get("user"))
-            avatar = user.get("avatar_url")
-            return Profile(
-                Actor(int(user["id"]), str(user["login"])),
-                avatar if isinstance(avatar, str) and avatar else None,
-            )
+            return _profile(_good(response).get("user"))
 
         person = await self._remember((token, "person"), ask)
         if person is None:
@@ -116,6 +106,18 @@ class GitHub:
                 "Please sign in again."
             )
         return person
+
+    async def signed_in(self, token: str) -> Profile:
+        """The same for a token that GitHub gave to this service itself.
+
+        It is asked with that token, and so within the person's own rate limit, not the App's: as
+        many as are signed in, as often. https://docs.github.com/rest/users/users
+        """
+
+        async def ask() -> Profile:
+            return _profile(_good(await self._read(token, "/user")))
+
+        return await self._remember((token, "signed in"), ask)
 
     def _require_few_made_up(self) -> None:
         """Each asks GitHub once, which answers this App only so often in an hour."""
@@ -311,6 +313,15 @@ class GitHub:
         while len(self._known) > _MOST:
             self._known.popitem(last=False)
         return answer
+
+
+def _profile(user: object) -> Profile:
+    found = fields(user)
+    avatar = found.get("avatar_url")
+    return Profile(
+        Actor(int(found["id"]), str(found["login"])),
+        avatar if isinstance(avatar, str) and avatar else None,
+    )
 
 
 def _limited(response: httpx.Response) -> bool:

@@ -229,7 +229,7 @@ class SignIn:
             raise _said_no(request.query_params.get("error", ""))
         back = self._site.origin(request) + CALLBACK
         grant = await self._oauth.exchange(code, visit.verifier, back)
-        person = (await self._github.person(grant.token, ours=True)).actor
+        person = (await self._github.signed_in(grant.token)).actor
         if visit.redirect:
             offer = await self._sessions.offer(visit.challenge, person.id, person.login, grant)
             target = f"{visit.redirect}?{urlencode({'code': offer})}"
