@@ -153,8 +153,8 @@ async def run(
             timeline.show_result(screen, result)
             if then is None:
                 screen.print(
-                    "[dim]`make demo ARGS=--keep` leaves all of it running, with the phone's app to "
-                    "sign in to.[/]"
+                    "[dim]`make demo ARGS=--keep` leaves it running, with the phone's app to sign "
+                    "in to.[/]"
                 )
         if then is not None:
             await then(Running(here, service, result))
