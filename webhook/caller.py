@@ -1,11 +1,13 @@
 """Who calls: by a session's token, by a GitHub user token issued to this App, or by a cookie."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from jobs.commands import Actor
+from jobs.queue.errors import QueueError
 from webhook import problems
 from webhook.person import GitHub
 from webhook.problems import NotSignedIn, Problem, TokenRefused
@@ -75,5 +77,6 @@ class Callers:
         session = getattr(request.state, "session", None)
         told: Problem | None = None
         if isinstance(session, Session):
-            told = await self._sessions.refused(session)
+            with suppress(QueueError):  # then the next request finds out
+                told = await self._sessions.refused(session)
         return await problems.answer(request, told or error)

@@ -10,7 +10,6 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -28,12 +27,11 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A person's tokens. Times are seconds since the epoch; None: it does not expire."""
+    """A person's tokens. Where they do not expire there is nothing to renew them with."""
 
     token: str = field(repr=False)
-    expires_at: float | None
+    expires_at: float | None  # seconds since the epoch
     refresh_token: str | None = field(repr=False)
-    refresh_expires_at: float | None
 
 
 def challenge_of(verifier: str) -> str:
@@ -142,17 +140,9 @@ def _read(response: httpx.Response, asked_at: float) -> Grant:
             f"GitHub refused this service's own request ({name}). Please tell whoever runs it to "
             "compare the App's client id, client secret and callback URL."
         )
-    refresh = said.get("refresh_token")
+    refresh, lives = said.get("refresh_token"), said.get("expires_in")
     return Grant(
         token,
-        _until(said, "expires_in", asked_at),
+        asked_at + lives if isinstance(lives, int) and lives > 0 else None,
         refresh if isinstance(refresh, str) and refresh else None,
-        _until(said, "refresh_token_expires_in", asked_at),
     )
-
-
-def _until(said: dict[str, Any], name: str, asked_at: float) -> float | None:
-    seconds = said.get(name)
-    if isinstance(seconds, str) and seconds.isdecimal() and len(seconds) < 12:
-        seconds = int(seconds)
-    return asked_at + seconds if isinstance(seconds, int) and seconds > 0 else None

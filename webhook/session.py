@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -69,12 +68,10 @@ class Sessions:
         store: SessionStore,
         oauth: OAuth,
         seal: Seal,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._oauth = oauth
         self._seal = seal
-        self._clock = clock
         self._renewing: dict[str, asyncio.Task[Session]] = {}
 
     async def close(self) -> None:
@@ -85,7 +82,7 @@ class Sessions:
         """A new session's token."""
         token = PREFIX + secrets.token_urlsafe(32)
         hash = _hash(token)
-        await self._store.open(hash, person, self._sealed(hash, grant), self._clock())
+        await self._store.open(hash, person, self._sealed(hash, grant), time.time())
         return token
 
     async def of(self, token: str) -> Session:
@@ -230,7 +227,7 @@ class Sessions:
         grant = session.grant
         if grant.refresh_token is None or grant.expires_at is None:
             return False
-        return grant.expires_at - self._clock() < EARLY
+        return grant.expires_at - time.time() < EARLY
 
     async def _load(self, hash: str) -> Session:
         kept = await self._store.load(hash)

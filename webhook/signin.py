@@ -145,8 +145,7 @@ class SignIn:
         callers: Callers,
         site: Site,
         seal: Seal,
-        redirects: tuple[str, ...] = (),
-        clock: Callable[[], float] = time.time,
+        redirects: tuple[str, ...],
     ) -> None:
         self._github = github
         self._oauth = oauth
@@ -155,7 +154,6 @@ class SignIn:
         self._site = site
         self._seal = seal
         self._redirects = redirects
-        self._clock = clock
 
     def operations(self) -> tuple[Operation, ...]:
         return (
@@ -199,15 +197,15 @@ class SignIn:
         """To GitHub, with a cookie that knows the way back."""
         asked = request.query_params
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        visit = _Visit(state, verifier, self._clock(), next=HOME)
+        visit = _Visit(state, verifier, time.time(), next=HOME)
         if "redirect" in asked or "challenge" in asked:
             challenge = asked.get("challenge", "")
             if not _CHALLENGE.fullmatch(challenge):
                 raise Malformed("The app sent no challenge in the form of RFC 7636 (S256).")
             redirect = redirect_of(asked.get("redirect", ""), self._redirects)
-            visit = _Visit(state, verifier, self._clock(), redirect=redirect, challenge=challenge)
+            visit = _Visit(state, verifier, time.time(), redirect=redirect, challenge=challenge)
         else:
-            visit = _Visit(state, verifier, self._clock(), next=next_of(asked.get("next", "")))
+            visit = _Visit(state, verifier, time.time(), next=next_of(asked.get("next", "")))
         page = self._oauth.page(
             back=self._site.origin(request) + CALLBACK,
             state=state,
@@ -258,7 +256,7 @@ class SignIn:
             raise elsewhere from None
         if not hmac.compare_digest(visit.state.encode(), state.encode()):
             raise elsewhere
-        if self._clock() - visit.at > VISIT_SECONDS:
+        if time.time() - visit.at > VISIT_SECONDS:
             raise elsewhere
         return visit
 

@@ -1,10 +1,12 @@
 """The life of a session: renewed once, ended at once, and never told to anybody else."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -116,6 +118,58 @@ async def test_a_session_that_ends_while_it_is_renewed_stays_ended(
     assert "You were signed out" in detail(await asked, 401)
     assert (await town.who(token)).status_code == 401
     assert not tokens_of(town, "maya")  # what came in too late is of use to nobody
+
+
+async def test_what_was_renewed_is_kept_though_redis_is_away_for_a_moment(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await ending(town, monkeypatch)
+    redis = town.front.store.redis
+    fault = town.world.faults.add("POST", "/login/oauth/access_token", delay=0.2)
+    asked = asyncio.create_task(town.who(token))
+    await taken(town, fault)
+    await redis.config_resetstat()
+    await redis.config_set("min-replicas-to-write", 1)  # from now on it takes nothing
+    try:
+        while "errorstat_NOREPLICAS" not in await redis.info("errorstats"):  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.005)
+    finally:
+        await redis.config_set("min-replicas-to-write", 0)
+    assert (await asked).status_code == 200
+    assert (await town.who(token)).status_code == 200
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_goes_wrong_a_session_works_or_has_ended_for_good(
+    town: Town, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Two doors and three phones; each request has to renew, and GitHub is in a mood."""
+    monkeypatch.setattr(auth, "USER_TOKEN_LIFE", SOON)
+    chance = random.Random(seed)
+    alive = {await town.phone(login) for login in ("maya", "rob", "rob")}
+    ended: set[str] = set()
+    async with another(town) as other:
+        doors = (town, other)
+        for _ in range(15):
+            mood: dict[str, Any] = chance.choice(
+                [{}, {}, {"status": 503}, {"status": 502, "late": True}, {"delay": 0.05}]
+            )
+            if mood:
+                town.world.faults.add("POST", "/login/oauth/access_token", **mood)
+            tokens = chance.choices(sorted(alive | ended), k=chance.randint(1, 6))
+            answers = await asyncio.gather(*(chance.choice(doors).who(each) for each in tokens))
+            for token, answer in zip(tokens, answers, strict=True):
+                assert answer.status_code in {200, 401, 503}, answer.text
+                assert answer.status_code == 401 or token not in ended
+            ended |= {t for t, a in zip(tokens, answers, strict=True) if a.status_code == 401}
+            alive -= ended
+            if not alive:
+                alive = {await town.phone("maya")}
+        town.world.faults.clear()
+        for token in alive | ended:
+            first, *later = [(await each.who(token)).status_code for each in (*doors, *doors)]
+            assert first in ({401} if token in ended else {200, 401})
+            assert set(later) == {first}
 
 
 # Ending
@@ -270,6 +324,18 @@ async def test_cookies_of_an_https_address_are_for_it_alone(town: Town) -> None:
 
 
 # Secrets
+
+
+async def test_what_is_sealed_for_one_session_opens_in_no_other(town: Town) -> None:
+    mayas = await town.phone("maya")
+    redis = town.front.store.redis
+    (of_maya,) = [key async for key in redis.scan_iter(match="vc:session:*")]
+    robs = await town.phone("rob")
+    (of_rob,) = [key async for key in redis.scan_iter(match="vc:session:*") if key != of_maya]
+    # Somebody who may write to Redis makes rob maya.
+    await redis.hset(of_rob, "sealed", await redis.hget(of_maya, "sealed"))
+    assert (await town.who(robs)).status_code == 401
+    assert (await town.who(mayas)).status_code == 200
 
 
 async def test_no_secret_lies_open_in_redis(town: Town) -> None:

@@ -1,6 +1,7 @@
 """Signing in, by browser and by phone: the whole way, and everything that must not work."""
 
 import time
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
@@ -85,6 +86,56 @@ async def test_a_visit_that_was_begun_elsewhere_ends(town: Town, given: str) -> 
         )
         assert "begun in another browser" in page(theirs, 400)
         assert cookie(other) == cookie(browser) == ""
+
+
+async def test_a_visit_that_took_too_long_ends(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with town.browser() as browser:
+        left = await browser.get("/auth/github")
+        monkeypatch.setattr("webhook.signin.VISIT_SECONDS", -1)
+        back = await town.say_yes(browser, left, "maya")
+        assert "longer than ten minutes" in page(back, 400)
+        assert cookie(browser) == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        ({"status": 503}, 503, "GitHub has trouble"),
+        ({"cut": 0}, 503, "GitHub can&#x27;t be reached"),
+        ({"status": 200, "body": "no JSON"}, 502, "in a form that I don&#x27;t know"),
+        ({"status": 200, "body": "[]"}, 502, "in a form that I don&#x27;t know"),
+        ({"status": 200, "body": "{}"}, 502, "no token"),
+        (
+            {"status": 200, "body": '{"error": "incorrect_client_credentials"}'},
+            502,
+            "(incorrect_client_credentials)",
+        ),
+        ({"status": 200, "body": '{"error": "unverified_user_email"}'}, 401, "verified"),
+        ({"status": 200, "body": '{"error": "<b>"}'}, 502, "no token"),
+    ],
+)
+async def test_what_goes_wrong_at_github_is_told_on_a_page(
+    town: Town, fault: dict[str, Any], status: int, words: str
+) -> None:
+    town.world.faults.add("POST", "/login/oauth/access_token", **fault)
+    async with town.browser() as browser:
+        left = await browser.get("/auth/github")
+        back = await town.say_yes(browser, left, "maya")
+        assert words in page(back, status)
+        assert cookie(browser) == ""
+        await town.sign_in(browser)
+
+
+async def test_a_phone_is_led_back_to_its_app_where_it_was_refused(town: Town) -> None:
+    async with town.browser() as browser:
+        asked = {"challenge": challenge("v" * 64), "redirect": APP}
+        left = await browser.get("/auth/github", params=asked)
+        assert "prompt=select_account" in left.headers["location"]
+        state = parse_qs(urlsplit(left.headers["location"]).query)["state"][0]
+        no = await browser.get(
+            "/auth/github/callback", params={"error": "access_denied", "state": state}
+        )
+        assert f'href="{APP}?error=not_signed_in"' in page(no, 400)
 
 
 async def test_a_code_of_github_works_once(town: Town) -> None:
