@@ -23,6 +23,7 @@ from jobs.events import (
     JobEvent,
     Planned,
     Received,
+    StepBegan,
     StepCommitted,
     StepSkipped,
 )
@@ -127,6 +128,8 @@ def essence(job: Job) -> list[JobEvent]:
         events.append(Planned(at, job.plan, job.digest, waits, job.ceiling_usd))
     if job.approved_by is not None:
         events.append(Approved(at, job.approved_by, job.digest))
+    if job.step:
+        events.append(StepBegan(at, job.step))
     events += job.commits
     events += job.skipped
     if job.pull is not None:

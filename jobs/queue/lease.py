@@ -297,9 +297,9 @@ class LeasedWorker(Worker):
         while True:
             began = time.time()
             try:
+                await self._renew(list(self.leases.values()))
                 name = f"vc:worker:{self.name}"
                 await self.pool.set(name, beat_of(trouble), px=self._lease_ms)
-                await self._renew(list(self.leases.values()))
                 if time.time() - (silent_since or began) > 0.5 * self.lease_seconds:
                     trouble = Trouble(silent_since or began, time.time())
                 silent_since = None

@@ -78,6 +78,9 @@ local function enqueue(id, now_ms, payload, keep_ms)
   wake(id)
   return entry
 end
+-- Redis refuses what takes memory only to a script that has not begun to write. What running jobs
+-- need to hold on, to end and to say so is small, and goes on where it is full.
+local function even_when_full() call('DEL', 'vc:none') end
 local function nearly_full(share)
   local memory = call('INFO', 'memory')
   local most = tonumber(string.match(memory, 'maxmemory:(%d+)'))
@@ -227,6 +230,7 @@ return 1
 
 # -> {"ok", last event id} | {"unknown"} | {"lost"} | {"conflict"}
 APPEND = """
+even_when_full()
 local jid, token, seen, op, cause, now_ms, run, payload, keep_ms = unpack(ARGV, 1, 9)
 local notes_kept, record_kept, journal_kept = tonumber(ARGV[10]), ARGV[11], ARGV[12]
 local rec, events, notes = rec_of(jid), 'vc:events:' .. jid, 'vc:notes:' .. jid
@@ -398,6 +402,7 @@ return {fence, call('HGET', rec, 'attempts'), call('HGET', rec, 'cancel') or ''}
 # For each (entry, token): 0 lost, 1 held, 2 held and somebody asked to stop. A lease that lapsed
 # while Redis or we were away, and that nobody took, is taken up again.
 RENEW = """
+even_when_full()
 local worker, lease_ms, now_ms = unpack(ARGV, 1, 3)
 local answers = {}
 for i = 4, #ARGV, 2 do
@@ -425,6 +430,7 @@ return answers
 # not count the attempt, "expired" takes it off so that the sweep makes another. -> 1, or 0 where
 # the lease is no longer ours and nothing was touched
 FINISH = """
+even_when_full()
 local entry, worker, token, outcome, defer_ms = unpack(ARGV)
 local id = id_of(entry)
 local fence, holder = unpack(call('HMGET', rec_of(id), 'fence', 'holder'))
@@ -443,6 +449,7 @@ return 1
 
 # The last act of a worker that was told to stop: whatever it still holds goes back.
 RELEASE = """
+even_when_full()
 local worker = ARGV[1]
 for i = 2, #ARGV do
   local held = call('GET', lock_of(ARGV[i]))

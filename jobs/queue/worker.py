@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from arq.worker import Retry, RetryJob, func
 
-from jobs.queue.errors import Newer, TryLater
+from jobs.queue.errors import Newer, StoreFull, StoreUnreachable, TryLater
 from jobs.queue.lease import Lease, LeasedWorker
 from jobs.queue.store import ENTRY_FUNCTION, Store
 from jobs.queue.sweep import SWEEP_SECONDS, Parse, Round, sweep_for_ever
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 TRIES = 3  # claims without progress, before the job is failed instead
 LAST_WORD_TRIES = 20  # with pauses up to five minutes: GitHub may be away for an hour
 UNKNOWN_SECONDS = 10.0
+STORE_SECONDS = 5.0  # before an entry is taken up again that Redis had no answer or no room for
 LEASE_SECONDS = 10.0
 
 
@@ -81,6 +82,10 @@ def make_worker(
             log.info("put_off", id=id_, seconds=error.seconds, why=str(error))
             lease.counts = False
             raise Retry(defer=error.seconds) from error
+        except (StoreFull, StoreUnreachable) as error:
+            log.warning("put_off", id=id_, seconds=STORE_SECONDS, why=str(error))
+            lease.counts = False
+            raise Retry(defer=STORE_SECONDS) from error
         except Exception as error:
             log.exception("attempt_failed", id=id_, attempt=lease.attempt)
             raise Retry(defer=pause(lease.attempt)) from error

@@ -4,6 +4,7 @@
     python -m tests.faults points [--only "first push:kill"]   each injury at each named point
     python -m tests.faults random [--seed 7] [--runs 200]      several requests, injuries at random
     … random --minutes 30 --runs 1000 --side-by-side 3         as many as fit, three at a time
+    python -m tests.faults rolling --old v0.2.0 [--runs 20]    this version and that one in turns
 
 `--timers default` takes the product's own leases and sweeps, `short` (the default) shorter ones.
 Exits with 1 where an invariant did not hold; each failure prints what makes the same run again, and
@@ -16,6 +17,7 @@ import json
 import logging
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -35,7 +37,7 @@ from tests.faults.table import table
 
 STATE = Path(".vibecoder")
 Run = Callable[[Ground], Awaitable[Outcome]]
-WORKERS = {"points": 2, "random": 3, "short": 2}
+WORKERS = {"points": 2, "random": 3, "rolling": 3, "short": 2}
 
 
 def say(words: str) -> None:
@@ -44,11 +46,16 @@ def say(words: str) -> None:
 
 
 async def perform(
-    runs: Iterable[tuple[str, Run]], timers: Timers, workers: int, seconds: float = float("inf")
+    runs: Iterable[tuple[str, Run]],
+    timers: Timers,
+    workers: int,
+    seconds: float = float("inf"),
+    old: Path | None = None,
 ) -> list[Outcome]:
     """One run after the other, none begun after `seconds`.
 
-    After a failure the next begins in a world of its own.
+    After a failure the next begins in a world of its own. `old`: the code of another version, which
+    serves in turns with this one.
     """
     ends = time.monotonic() + seconds
     outcomes: list[Outcome] = []
@@ -64,6 +71,7 @@ async def perform(
             if here is None:
                 cache = (STATE / "cache").resolve()
                 here = await stack.enter_async_context(ground(cache, timers, workers))
+                here.old = old
             began = time.monotonic()
             outcome = await run(here)
             outcomes.append(outcome)
@@ -95,13 +103,13 @@ def points(only: str, timers: Timers) -> list[tuple[str, Run]]:
 
 
 def at_random(
-    first: int, runs: int, workers: int, timers: Timers, only: str = ""
+    first: int, runs: int, workers: int, timers: Timers, only: str = "", mode: str = "random"
 ) -> list[tuple[str, Run]]:
     """Runs with injuries at random, of the kinds whose name holds `only`."""
     found: list[tuple[str, Run]] = []
     more = f"--workers {workers} --timers {timers.name}" + (f' --only "{only}"' if only else "")
     for seed in range(first, first + runs):
-        again = f"random --seed {seed} --runs 1 {more}"
+        again = f"{mode} --seed {seed} --runs 1 {more}"
         found.append((f"seed {seed}", partial(chaos.run, seed=seed, only=only, again=again)))
     return found
 
@@ -121,12 +129,13 @@ def _at(point: Point, injury: str, timers: Timers) -> tuple[str, Run]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
-    parser.add_argument("mode", choices=("short", "points", "random"))
+    parser.add_argument("mode", choices=("short", "points", "random", "rolling"))
     parser.add_argument("--only", default="", help='"first push:kill", or "worker" at random')
     parser.add_argument("--seed", type=int, default=1, help="of the first random run")
     parser.add_argument("--runs", type=int, default=20, help="how many random runs")
     parser.add_argument("--timers", choices=("short", "default"), default="short")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--old", default="HEAD", help="rolling: the commit of the other version")
     parser.add_argument("--minutes", type=float, help="stop beginning runs after so long")
     parser.add_argument(
         "--side-by-side", type=int, default=1, help="random runs at the same time, each in a world"
@@ -144,16 +153,28 @@ def main() -> None:
         case _ if asked.side_by_side > 1:
             outcomes = asyncio.run(side_by_side(asked, workers))
             sys.exit(tell(outcomes, timers, began))
+        case "rolling":
+            mode = f"rolling --old {asked.old}"
+            runs = at_random(asked.seed, asked.runs, workers, timers, asked.only, mode)
         case _:
             runs = at_random(asked.seed, asked.runs, workers, timers, asked.only)
     # What a stand-in's server says of each answer that we had broken off.
     logging.getLogger("uvicorn.error").addFilter(lambda line: "ASGI callable" not in line.msg)
     seconds = asked.minutes * 60 if asked.minutes else float("inf")
-    outcomes = asyncio.run(perform(runs, timers, workers, seconds))
+    with tempfile.TemporaryDirectory(prefix="vcold") as folder:
+        old = checked_out(asked.old, Path(folder)) if asked.mode == "rolling" else None
+        outcomes = asyncio.run(perform(runs, timers, workers, seconds, old))
     if asked.record:
         asked.record.write_text(json.dumps([asdict(each) for each in outcomes]))
         return
     sys.exit(tell(outcomes, timers, began))
+
+
+def checked_out(commit: str, folder: Path) -> Path:
+    """The code of that commit, in `folder`."""
+    archive = subprocess.run(["git", "archive", commit], check=True, stdout=subprocess.PIPE)
+    subprocess.run(["tar", "-x", "-C", folder], check=True, input=archive.stdout)
+    return folder
 
 
 def tell(outcomes: list[Outcome], timers: Timers, began: float) -> int:

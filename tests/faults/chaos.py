@@ -17,7 +17,7 @@ from tests.faults import phone
 from tests.faults.ground import Asked, Ground
 from tests.faults.judge import Fault
 from tests.faults.named import Outcome, over
-from tests.faults.processes import Process
+from tests.faults.processes import CODE, Process
 from vibecoder.local.github import hooks
 from vibecoder.local.model.script import Turn
 
@@ -55,10 +55,12 @@ Strike = Callable[[Ground, Injury, list[Asked]], Awaitable[str]]  # returns who 
 async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
     """Asks for some jobs, injures what the seed says, waits for the end, judges.
 
-    `only` narrows the injuries down to the kinds whose name holds it.
+    `only` narrows the injuries down to the kinds whose name holds it. Where the ground has an older
+    version, processes are also replaced by it and by ours, and in the end all of them are ours.
     """
     random = Random(seed)
-    able = {kind: weight for kind, (weight, _) in KINDS.items() if only in kind}
+    all_kinds = KINDS | (DEPLOYMENTS if ground.old else {})
+    able = {kind: weight for kind, (weight, _) in all_kinds.items() if only in kind}
     lease = ground.timers.lease
     calm = 4.0 + 2 * lease  # seconds over which requests and injuries are spread
     starts = sorted(random.uniform(0, calm / 2) for _ in range(random.randint(3, 6)))
@@ -98,7 +100,7 @@ async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
     async def strike(injury: Injury) -> None:
         await asyncio.sleep(began + injury.at - time.monotonic())
         at = time.time()
-        victim = await KINDS[injury.kind][1](ground, injury, asked)
+        victim = await all_kinds[injury.kind][1](ground, injury, asked)
         hits.append(Hit(injury.kind, at, time.time(), victim))
 
     async with asyncio.TaskGroup() as group:
@@ -109,6 +111,9 @@ async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
         for injury in injuries:
             group.create_task(strike(injury))
     ground.world.faults.clear()
+    for process in [ground.processes.web, *ground.processes.workers]:
+        if process.code != CODE:
+            await process.deploy(CODE)
     await over(ground, asked, outcome, ground.processes.mend)
     for each in phones:
         each.cancel()
@@ -358,6 +363,26 @@ async def delay_delivery(ground: Ground, injury: Injury, _: list[Asked]) -> str:
     return "delivery"
 
 
+async def deploy_worker(ground: Ground, injury: Injury, asked: list[Asked]) -> str:
+    process = await _worker(ground, injury, asked)
+    return await _deploy(ground, process) if process else ""
+
+
+async def deploy_web(ground: Ground, _: Injury, __: list[Asked]) -> str:
+    return await _deploy(ground, ground.processes.web)
+
+
+async def _deploy(ground: Ground, process: Process) -> str:
+    """The version that it is not."""
+    assert ground.old is not None
+    await process.deploy(ground.old if process.code == CODE else CODE)
+    return process.name
+
+
+DEPLOYMENTS: dict[str, tuple[float, Strike]] = {
+    "worker of the other version": (30, deploy_worker),
+    "web of the other version": (10, deploy_web),
+}
 KINDS: dict[str, tuple[float, Strike]] = {
     "worker killed": (5, kill_worker),
     "worker frozen": (3, freeze_worker),

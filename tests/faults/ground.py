@@ -109,6 +109,7 @@ class Ground:
     stops: dict[str, dict[int, float]] = field(default_factory=dict)
     losses: int = 0  # how often Redis lost everything
     fills: int = 0  # how often it had no memory left
+    old: Path | None = None  # the code of another version that serves beside this one
     _numbers: int = field(default=0)
 
     def ask(self) -> Asked:

@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import dataclass
+from difflib import ndiff
 from pathlib import Path
 from typing import Literal
 
@@ -82,12 +83,14 @@ async def _judge_one(
     if told_no:
         found.append(("doubled", "it was answered in a comment, and is a job as well"))
     job = fold(asked.job_id, events)
-    found += _of_record(job, events, stopped=job.id in ground.stops)
+    # A stop is said on the issue, and may come when another of its jobs is at work.
+    stopped = any(each.id in ground.stops for each in (job, *beside))
+    found += _of_record(job, events, stopped)
     found += await _of_other_jobs(ground.store, asked, beside)
     found += _of_threads(ground, asked, job, beside)
     found += _of_branch(ground, asked, job, beside)
-    found += _of_pulls(asked, job, beside)
-    found += _of_checks(asked, job, beside)
+    found += _of_pulls(ground, asked, job, beside)
+    found += _of_checks(ground, asked, job, beside)
     found += _of_owners(ground, asked, job, events)
     found += _of_turns(ground, asked, events, beside)
     return found
@@ -152,8 +155,9 @@ def _of_threads(
             found.append(("lost", f"#{number} has no comment of the job"))
         elif number in wanted:
             said = sticky[-1].body.partition("\n")[2].partition("\n\n<!-- vibecoder:memo:")[0]
-            if said != wanted[number]:
-                found.append(("stale", f"#{number} does not say how it is: {_first(said)}"))
+            if said != wanted[number] and not _said_before(ground, job, said):
+                differs = _differs(said, wanted[number])
+                found.append(("stale", f"#{number} does not say how it is: {differs}"))
         for other in ours:
             if other.body.partition("\n")[0] in answers:
                 answers.remove(other.body.partition("\n")[0])  # once each
@@ -166,6 +170,11 @@ def _of_threads(
     if len(eyes) != 1:
         found.append(("doubled" if eyes else "lost", f"the comment has {len(eyes)} receipts"))
     return found
+
+
+def _said_before(ground: Ground, job: Job, said: str) -> bool:
+    """Whether another version may have put the end into words that ours would not choose."""
+    return ground.old is not None and job.end is not None and job.end.summary in said
 
 
 def _of_branch(ground: Ground, asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str]]:
@@ -203,7 +212,7 @@ def _of_branch(ground: Ground, asked: Asked, job: Job, beside: list[Job]) -> lis
     return found
 
 
-def _of_pulls(asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str]]:
+def _of_pulls(ground: Ground, asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str]]:
     found: list[tuple[Kind, str]] = []
     theirs = {other.pull.number for other in beside if other.pull}
     pulls = [
@@ -220,12 +229,12 @@ def _of_pulls(asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str
         found.append(("stale", f"its pull request is {pull.state}, and no draft"))
     if job.pull is None or job.pull.number != pull.number:
         found.append(("lost", f"its record does not know of the pull request #{pull.number}"))
-    elif pull.body != render.pull_body(job):
+    elif pull.body != render.pull_body(job) and ground.old is None:
         found.append(("stale", f"#{pull.number}'s body does not say how it is"))
     return found
 
 
-def _of_checks(asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str]]:
+def _of_checks(ground: Ground, asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, str]]:
     """One run of each name a head; all of them over, the last with the job's conclusion."""
     found: list[tuple[Kind, str]] = []
     theirs = {commit.sha for other in beside for commit in other.commits}
@@ -254,7 +263,7 @@ def _of_checks(asked: Asked, job: Job, beside: list[Job]) -> list[tuple[Kind, st
             found += [
                 ("stale", f"the check run of {short} says {run.conclusion}: {run.title}")
                 for run in suite.runs.values()
-                if run.name == "vibecode" and run.title != wanted
+                if run.name == "vibecode" and run.title != wanted and ground.old is None
             ]
     return found
 
@@ -319,6 +328,11 @@ def clones_of(ground: Ground, process: Process) -> list[Path]:
     """The git folders that lie in a worker's place for clones."""
     place = ground.folder / process.name / "clones"
     return [Path(root) for root, folders, _ in os.walk(place) if "objects" in folders]
+
+
+def _differs(said: str, wanted: str) -> str:
+    lines = [line for line in ndiff(wanted.splitlines(), said.splitlines()) if line[0] in "+-"]
+    return " / ".join(line[:100] for line in lines[:4])
 
 
 def _first(text: str) -> str:

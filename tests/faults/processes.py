@@ -17,6 +17,7 @@ from tests.faults.wire import Wire
 
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 START_SECONDS = 60.0
+CODE = Path(__file__).parents[2]  # the version that is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,17 @@ class Process:
     @property
     def log(self) -> Path:
         return self.folder / f"{self.name}.log"
+
+    @property
+    def code(self) -> Path:
+        """Where it is imported from: the same service may run in two versions."""
+        return Path(self.environment["PYTHONPATH"])
+
+    async def deploy(self, code: Path) -> None:
+        """Replaces it by another version, as a rolling deployment does."""
+        await self.stop()
+        self.environment = {**self.environment, "PYTHONPATH": str(code)}
+        await self.start()
 
     async def start(self) -> None:
         if self.alive:
@@ -129,16 +141,15 @@ class Processes:
             elif timers is DEFAULT:
                 command = (sys.executable, "-m", "vibecoder", "worker")
             else:
-                script = str(Path(__file__).with_name("service_worker.py"))
                 values = map(str, (timers.lease, timers.sweep, timers.sandboxes, timers.missed))
-                command = (sys.executable, script, *values)
+                command = (sys.executable, "-m", "tests.faults.service_worker", *values)
             mine = {key: os.environ[key] for key in KEPT if key in os.environ}
             mine |= {key: _own(name, key, value) for key, value in environment.items()}
             mine |= {
                 "PORT": str(port),
                 "PUBLIC_URL": self.url,
                 "VIBECODER_STATE_DIR": str(folder / name),
-                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "PYTHONPATH": str(CODE),
             }
             self._all[name] = Process(name, command, mine, folder, wire)
 
