@@ -8,6 +8,7 @@ from typing import Literal
 from jobs.commands import Actor
 from jobs.events import Finished, JobEvent, Planned
 from jobs.forge.encode import one_line
+from jobs.forge.pieces import watch_path, watch_url
 from jobs.job import Job, fold
 
 Kind = Literal["plan", "question", "finished", "failed", "stopped", "cancelled"]
@@ -67,7 +68,7 @@ class Notice:
 
     def link(self, public_url: str | None) -> str:
         """Where the job is watched: an address, or a path of the app's own origin."""
-        return f"{(public_url or '').rstrip('/')}/app/job/{self.job.id}"
+        return watch_url(self.job, public_url) or watch_path(self.job)
 
 
 def notice(job_id: str, history: Sequence[tuple[str, JobEvent]], event_id: str) -> Notice | None:

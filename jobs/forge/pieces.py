@@ -73,4 +73,9 @@ def count(number: int, noun: str) -> str:
 
 def watch_url(job: Job, public_url: str | None) -> str | None:
     """Where the job can be watched as it goes."""
-    return f"{public_url.rstrip('/')}/app/?job={job.id}" if public_url else None
+    return f"{public_url.rstrip('/')}{watch_path(job)}" if public_url else None
+
+
+def watch_path(job: Job) -> str:
+    """The same within the app's own origin."""
+    return f"/app/job/{job.id}"

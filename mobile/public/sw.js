@@ -60,18 +60,22 @@ async function keep(response) {
 }
 
 self.addEventListener('push', (event) => {
-  const { title, body, url } = event.data.json();
-  event.waitUntil(
-    self.registration.showNotification(title, {
-      body,
-      data: { url },
-      icon: '/app/icon-192.png',
-      badge: '/app/icon-192.png',
-      tag: url, // the newest word on a job takes the place of the one before
-      renotify: true,
-    }),
-  );
+  event.waitUntil(show(event.data.json().notification));
 });
+
+// The message has the form of Declarative Web Push: browsers that know it need no help of ours.
+async function show({ title, body, navigate, tag, data }) {
+  // The newest word on a job takes the place of the one before; the same word twice rings once.
+  const before = await self.registration.getNotifications({ tag });
+  await self.registration.showNotification(title, {
+    body,
+    data: { ...data, url: navigate },
+    icon: '/app/icon-192.png',
+    badge: '/app/icon-192.png',
+    tag,
+    renotify: !before.some((shown) => shown.data?.id === data.id),
+  });
+}
 
 self.addEventListener('notificationclick', (event) => {
   event.notification.close();

@@ -9,5 +9,6 @@ export const INSTEAD: string =
   'service’s address with /app in the browser and add it to the home screen.';
 
 export const isOn = async (): Promise<boolean> => false;
+export const renew = async (_api: Api): Promise<void> => undefined;
 export const turnOn = async (_api: Api): Promise<void> => undefined;
 export const turnOff = async (_api: Api): Promise<void> => undefined;

@@ -17,12 +17,12 @@ export async function turnOn(api: Api): Promise<void> {
   if ((await Notification.requestPermission()) !== 'granted') {
     throw new Error('Notifications are blocked for this page: allow them in the browser first.');
   }
-  const registration = await navigator.serviceWorker.ready;
-  const subscription = await registration.pushManager.subscribe({
-    userVisibleOnly: true,
-    applicationServerKey: await api.pushKey(), // base64url, as the API takes it
-  });
-  await api.subscribe(subscription.toJSON());
+  await subscribe(api);
+}
+
+/** Says it again, where it is on: the service forgets a browser with its session, or in a month. */
+export async function renew(api: Api): Promise<void> {
+  if (await isOn()) await subscribe(api);
 }
 
 export async function turnOff(api: Api): Promise<void> {
@@ -35,4 +35,22 @@ export async function turnOff(api: Api): Promise<void> {
 async function current(): Promise<PushSubscription | null> {
   const registration = await navigator.serviceWorker.getRegistration();
   return registration ? registration.pushManager.getSubscription() : null;
+}
+
+async function subscribe(api: Api): Promise<void> {
+  const key = await api.pushKey();
+  const { pushManager } = await navigator.serviceWorker.ready;
+  // A subscription holds for one key, and the service's changes with its secret.
+  const before = await pushManager.getSubscription();
+  if (before && base64url(before.options.applicationServerKey) !== key) await before.unsubscribe();
+  const subscription = await pushManager.subscribe({
+    userVisibleOnly: true,
+    applicationServerKey: key, // base64url, as the API takes it
+  });
+  await api.subscribe(subscription.toJSON());
+}
+
+function base64url(bytes: ArrayBuffer | null): string {
+  const text = String.fromCharCode(...new Uint8Array(bytes ?? []));
+  return btoa(text).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
 }

@@ -3,6 +3,7 @@ import { createContext, type ReactNode, use, useEffect, useMemo, useState } from
 
 import { Api, type Person } from './api/client';
 import { Refused, Unreachable } from './api/errors';
+import * as push from './push';
 import * as github from './signIn';
 import * as storage from './storage';
 
@@ -35,6 +36,10 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     });
   }, []);
 
+  useEffect(() => {
+    if (api) void push.renew(api).catch(() => undefined); // once more at the next start
+  }, [api]);
+
   const session = useMemo<Session>(
     () => ({
       api,
@@ -48,6 +53,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
         setApi(found);
       },
       signOut: async () => {
+        if (api) await push.turnOff(api).catch(() => undefined); // the service sees to it as well
         await api?.signOut().catch(() => undefined); // it ends by itself in the end
         await github.forget();
         storage.forgetAll();
@@ -91,7 +97,10 @@ async function restore(): Promise<{ api: Api; person: Person } | null> {
 async function known(api: Api): Promise<Person> {
   const person = await api.me();
   const before = storage.read('person');
-  if (before && (JSON.parse(before) as Person).login !== person.login) storage.forgetAll();
+  if (before && (JSON.parse(before) as Person).login !== person.login) {
+    storage.forgetAll();
+    await push.turnOff(api).catch(() => undefined); // who turned it on is not who is here
+  }
   storage.write('person', JSON.stringify(person));
   return person;
 }

@@ -61,6 +61,10 @@ class Phone:
     async def _do(self, deed: str, **what: Any) -> Any:
         return await self.browser.ask(device=self.name, scheme=self.scheme, do=deed, **what)
 
+    async def prepare(self, script: str) -> None:
+        """Runs in each page before the app does: for what this browser does not have."""
+        await self._do("prepare", script=script)
+
     async def open(self, path: str = "/app/") -> None:
         await self._do("open", path=path)
 
@@ -116,7 +120,7 @@ class Phone:
     async def asleep(self, on: bool) -> None:
         await self._do("asleep", on=on)
 
-    async def push(self, **message: str) -> None:
+    async def push(self, **message: Any) -> None:
         """A notification arrives, as a push service would bring it."""
         await self._do("push", data=json.dumps(message))
 

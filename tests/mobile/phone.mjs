@@ -70,6 +70,7 @@ const field = (page, { name }) =>
   page.getByLabel(name, { exact: true }).and(page.locator('input, textarea')).first();
 
 const deeds = {
+  prepare: ({ context }, { script }) => context.addInitScript(script),
   open: ({ page }, { path }) => page.goto(base + path),
   reload: ({ page }) => page.reload(),
   address: ({ page }) => page.url(),

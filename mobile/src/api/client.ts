@@ -71,13 +71,13 @@ export class Api {
   }
 
   diff(jobId: string): Promise<Diff> {
-    return this.read(`/api/jobs/${encodeURIComponent(jobId)}/diff`);
+    return this.read(job(jobId, 'diff'));
   }
 
   /** Tells of each event once, through cut connections and restarts, until `signal` says stop or
    * the job's log ends. Rejects with Refused where the service does not let us see it. */
   watch(jobId: string, { after, onEvents, onConnection, signal }: Watch): Promise<void> {
-    const path = `/api/jobs/${encodeURIComponent(jobId)}/events`;
+    const path = job(jobId, 'events');
     return follow({
       after,
       onConnection,
@@ -109,21 +109,21 @@ export class Api {
 
   /** Asks for another plan in the place of the one that was seen. */
   revise(jobId: string, digest: string, text: string): Promise<string> {
-    return this.command(`/api/jobs/${jobId}/revise`, { plan_digest: digest, text });
+    return this.command(job(jobId, 'revise'), { plan_digest: digest, text });
   }
 
   /** Words for the agent while it is at work. */
   steer(jobId: string, text: string): Promise<string> {
-    return this.command(`/api/jobs/${jobId}/steer`, { text });
+    return this.command(job(jobId, 'steer'), { text });
   }
 
   cancel(jobId: string): Promise<string> {
-    return this.command(`/api/jobs/${jobId}/cancel`, {});
+    return this.command(job(jobId, 'cancel'), {});
   }
 
   /** The same wish again; the new job's id. */
   retry(jobId: string): Promise<string> {
-    return this.command(`/api/jobs/${jobId}/retry`, {});
+    return this.command(job(jobId, 'retry'), {});
   }
 
   /** The pull request's address; waits while the worker is at it. */
@@ -220,6 +220,8 @@ export async function exchange(
   if (!response.ok) throw new Refused(sentence(answer), response.status);
   return answer as Schemas['SessionBegun'];
 }
+
+const job = (id: string, what: string): string => `/api/jobs/${encodeURIComponent(id)}/${what}`;
 
 const asked = (query: string): string => (query ? `?q=${encodeURIComponent(query)}` : '');
 

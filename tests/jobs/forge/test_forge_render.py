@@ -44,7 +44,7 @@ Reading the code at bbbbbbb, `main`.
 
 *Now:* read\\_file src/itsdangerous/timed.py
 
-<sub>[watch it live](https://vibe.example/app/?job=j0123456789abcdef0123) · `/vibecode stop` stops it</sub>\
+<sub>[watch it live](https://vibe.example/app/job/j0123456789abcdef0123) · `/vibecode stop` stops it</sub>\
 """)  # noqa: E501  # one line, as it is sent
 
 
