@@ -80,8 +80,8 @@ class Phone:
         await self.press("Sign in with GitHub")
         await self.press(login)
 
-    async def see(self, name: str, role: str = "") -> None:
-        await self._do("see", name=name, role=role)
+    async def see(self, name: str, role: str = "", *, exact: bool = True) -> None:
+        await self._do("see", name=name, role=role, exact=exact)
 
     async def gone(self, name: str, role: str = "") -> None:
         await self._do("gone", name=name, role=role)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from house import House, house
-from phone import Browser, browser
+from phone import Browser, Phone, browser
 from sandbox_gate import Gate
 
 from vibecoder.compose.web import front_door
@@ -84,3 +84,11 @@ async def place(folder: Path) -> AsyncIterator[Place]:
         finally:
             await held.let_go()
             await door.close()
+
+
+async def choose(phone: Phone, repository: str) -> None:
+    """That repository, by searching for it."""
+    await phone.press("Repository: Choose …")
+    await phone.write("Search", repository)
+    await phone.press(repository)
+    await phone.see(f"Repository: {repository}", "button")

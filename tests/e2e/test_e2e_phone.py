@@ -1,24 +1,14 @@
 """The app in a real browser: from a wish to the pull request, in light and in dark."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from phone import Phone, missing
-from phone_place import Place, place
+from phone_place import Place, choose
 
 from vibecoder import tasks
 from vibecoder.local.model.replay import replay
 
 pytestmark = pytest.mark.browser
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session", name="place")
-async def _place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    assert not missing(), f"`make test-mobile` provides all but node and chromium: {missing()}"
-    async with place(tmp_path_factory.mktemp("phone")) as running:
-        yield running
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -59,11 +49,3 @@ async def test_a_wish_ends_in_the_pull_requests_address(
         await phone.press(part, "tab", exact=False)
         await phone.looks_good()
     await phone.close()
-
-
-async def choose(phone: Phone, repository: str) -> None:
-    """That repository, by searching for it."""
-    await phone.press("Repository: Choose …")
-    await phone.write("Search", repository)
-    await phone.press(repository)
-    await phone.see(f"Repository: {repository}", "button")

@@ -141,9 +141,17 @@ async function push({ context, page }, { data }) {
   await cdp.send('ServiceWorker.deliverPushMessage', { origin, registrationId, data });
 }
 
+/** What a script of a test waits for has no limit of its own. */
+function late({ do: deed }) {
+  return new Promise((_, reject) => {
+    setTimeout(() => reject(new Error(`${deed} took too long`)), patience + 5_000).unref();
+  });
+}
+
 async function answer(asked) {
   try {
-    const value = await deeds[asked.do](await device(asked.device, asked.scheme), asked);
+    const done = deeds[asked.do](await device(asked.device, asked.scheme), asked);
+    const value = await Promise.race([done, late(asked)]);
     const plain = asked.do === 'open' || asked.do === 'reload' ? null : (value ?? null);
     return { id: asked.id, value: plain };
   } catch (error) {
