@@ -88,7 +88,7 @@ async def test_a_phone_asleep_catches_up(place: Place) -> None:
 
 
 async def test_two_devices_see_the_same(place: Place) -> None:
-    async with asked(place, "first") as (scene, first):
+    async with asked(place, "first") as (_, first):
         second = place.browser.phone("second", "dark")
         await second.open("/app/jobs")
         await second.sign_in()
