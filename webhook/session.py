@@ -195,8 +195,8 @@ class Sessions:
             renewed = await self._oauth.renew(grant.refresh_token)
         except GrantRefused:
             # Also after an answer that was lost: it worked once, and is of no use any more.
+            await self._store.end(hash, session.sealed, mark)
             await self._store.let_go(hash, mark)
-            await self._store.end(hash, session.sealed)
             log.info("session could not be renewed", person=session.person)
             raise NotSignedIn("Your sign-in at GitHub has run out. Please sign in again.") from None
         except Problem:

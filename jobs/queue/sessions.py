@@ -63,8 +63,9 @@ return 1
 """
 
 _END = """
-local key, sealed = 'vc:session:' .. ARGV[1], ARGV[2]
-if sealed ~= '' and redis.call('EXISTS', key .. ':renewing') == 1 then return 0 end
+local key, sealed, mark = 'vc:session:' .. ARGV[1], ARGV[2], ARGV[3]
+local renewing = redis.call('GET', key .. ':renewing')
+if sealed ~= '' and renewing and renewing ~= mark then return 0 end
 local person, standing = unpack(redis.call('HMGET', key, 'person', 'sealed'))
 if not person or (sealed ~= '' and standing ~= sealed) then return 0 end
 redis.call('DEL', key)
@@ -132,12 +133,12 @@ class SessionStore:
         """Nothing was renewed, and the next one may try."""
         await self._run("let_go", hash, mark)
 
-    async def end(self, hash: str, sealed: bytes = b"") -> bool:
-        """Ends it. With `sealed` only where that stands, and nobody renews it just now.
+    async def end(self, hash: str, sealed: bytes = b"", mark: str = "") -> bool:
+        """Ends it. With `sealed` only where that stands, and nobody else renews it just now.
 
-        False: it was not ended, or had been before.
+        `mark`: of whoever renews it. False: it was not ended, or had been before.
         """
-        return bool(await self._run("end", hash, sealed))
+        return bool(await self._run("end", hash, sealed, mark))
 
     async def end_all(self, person: int) -> int:
         """Ends all sessions of a person; how many there were."""
