@@ -20,6 +20,7 @@ from tests.faults.gate import Gate
 from tests.faults.left import left_running
 from tests.faults.processes import START_SECONDS, Processes, Timers
 from tests.faults.script import steps
+from tests.faults.topic import Topic
 from tests.faults.traps import Knock, Moment, Traps
 from tests.faults.wire import Wire
 from vibecoder.local import redis
@@ -105,6 +106,7 @@ class Ground:
     sandbox: dict[str, str]
     timers: Timers
     knocks: deque[str]  # every request of the service, for whoever looks into a failure
+    topic: Topic  # where the operator is told
     # By job: the comments that say stop, and when each was written.
     stops: dict[str, dict[int, float]] = field(default_factory=dict)
     losses: int = 0  # how often Redis lost everything
@@ -223,6 +225,8 @@ async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Gro
             isolation=await asyncio.to_thread(isolate),
         )
         sandbox = await stack.enter_async_context(serve(Gate(boxes, "sandbox", traps)))
+        topic = Topic()
+        told = await stack.enter_async_context(serve(topic.app()))
         store = Store(connect(server.running.url))
         stack.push_async_callback(store.close)
         names = ["web", *(f"worker-{n}" for n in range(1, workers + 1))]
@@ -239,6 +243,7 @@ async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Gro
             "E2B_API_KEY": sandbox_key,
             "E2B_API_URL": sandbox,
             "E2B_SANDBOX_URL": sandbox,
+            "VIBECODER_NTFY_URL": f"{told}/jobs",
         }
         port = free_port()
         wires = {name: Wire(name, server.socket, traps) for name in names}
@@ -264,6 +269,7 @@ async def ground(cache: Path, timers: Timers, workers: int) -> AsyncIterator[Gro
             reach,
             timers,
             knocks,
+            topic,
         )
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 from jobs.events import Claimed, Finished, JobEvent, StepCommitted
 from jobs.forge import render
 from jobs.job import Job, fold
+from jobs.notify import notice
 from jobs.queue.store import Store
 from tests.faults.ground import STEPS, Asked, Ground
 from tests.faults.left import left_running
@@ -91,6 +92,7 @@ async def _judge_one(
     found += _of_branch(ground, asked, job, beside)
     found += _of_pulls(ground, asked, job, beside)
     found += _of_checks(ground, asked, job, beside)
+    found += _of_news(ground, job, events)
     found += _of_owners(ground, asked, job, events)
     found += _of_turns(ground, asked, events, beside)
     return found
@@ -268,6 +270,19 @@ def _of_checks(ground: Ground, asked: Asked, job: Job, beside: list[Job]) -> lis
     return found
 
 
+def _of_news(ground: Ground, job: Job, events: list[JobEvent]) -> list[tuple[Kind, str]]:
+    """That it ended was told; twice, perhaps, where its teller died, but never not at all."""
+    history = [(str(number), event) for number, event in enumerate(events)]
+    end = next((id_ for id_, event in history if isinstance(event, Finished)), "")
+    found = notice(job.id, history, end)
+    # The outbox is in Redis alone, and an older version may know nothing of it.
+    if found is None or not found.public or ground.losses or ground.old:
+        return []
+    if found.title in ground.topic.of(job.id):
+        return []
+    return [("lost", f"nobody was told: {found.title}")]
+
+
 def _of_owners(
     ground: Ground, asked: Asked, job: Job, events: list[JobEvent]
 ) -> list[tuple[Kind, str]]:
@@ -302,7 +317,7 @@ async def left_over(ground: Ground) -> list[Fault]:
     left: list[str] = []
     for pattern in ("arq:in-progress:*", "arq:job:*", "vc:running:*"):
         left += [key.decode() async for key in store.redis.scan_iter(match=pattern)]
-    for queue in ("arq:queue", "vc:active", "vc:commands", "vc:deliveries"):
+    for queue in ("arq:queue", "vc:active", "vc:commands", "vc:deliveries", "vc:outbox"):
         if count := await store.redis.zcard(queue):
             left.append(f"{count} in {queue}")
     left += [f"the sandbox {name}" for name in await ground.sandboxes()]

@@ -58,6 +58,11 @@ async def test_the_judge_sees_what_was_done_to_a_good_run(here: Ground) -> None:
     assert await kinds(here, asked) == {"doubled", "stale"}
     del suite.runs[0]
 
+    # somebody whom nobody told
+    heard, here.topic.heard = here.topic.heard, []
+    assert await kinds(here, asked) == {"lost"}
+    here.topic.heard = heard
+
     # a commit of a step that was there already
     person = bare.Person("x", "x@example.com", str(stamp(now())))
     message = f"Again\n\nVibecode-Step: {STEPS}/{STEPS} again\n"
