@@ -9,8 +9,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
-from string import Template
 from typing import Any, Generic, Literal, TypeVar
 
 from agent import tools
@@ -21,18 +19,21 @@ from agent.issue import IssueText
 from agent.model import Model
 from agent.plan import Plan, Question, Step
 from agent.progress import Keep, Message, Said, StepStarted, Used, Watch
+from agent.prompt import prompt
 from agent.sandbox import Sandbox
 from agent.tools import Input, ToolFailed, clean, ends, parse_call
+from agent.words import Ear, Listen, Word, silence
 from agent.workbench import Workbench
 
 __all__ = [
     "Assignment", "IssueText", "Limits", "NotSaved", "Nothing", "Report", "Save", "Saved",
-    "handover", "plan", "work",
+    "Word", "handover", "plan", "work",
 ]  # fmt: skip
 
 LOST = "The worker was lost before this was answered: it may or may not have run. Check first."
 MOST_GUIDANCE = 40_000  # characters
 MOST_HANDED_OVER = 60  # calls
+UNHEARD = "Not yet: somebody said something meanwhile, which comes next. Then call this again."
 AGAIN = "You have done exactly this several times now, with the same outcome. Do something else."
 SAME_TURNS_NOTICE, SAME_TURNS_END = 3, 6
 # What tools leave behind in a tree that they only looked at.
@@ -94,16 +95,22 @@ async def plan(
     history: Sequence[Message] = (),
     keep: Keep,
     note: str = "",
+    listen: Listen = silence,
+    heard: int = 0,
 ) -> Plan | Nothing:
     """Find out what to do. The files in the sandbox are looked at, not changed.
 
     `history` is what `keep` was given before a worker was lost; `note` tells the model what
-    happened meanwhile. Raises LimitReached, ModelError, SandboxError.
+    happened meanwhile. `listen` tells what people said, of which `heard` words were answered to
+    before. Raises LimitReached, ModelError, SandboxError.
     """
     model.check()
+    ear = Ear(listen, watch, heard, history)
     before = _entries(await sandbox.manifest())
 
     async def submit(call: tools.SubmitPlan) -> tuple[str, Plan | Nothing]:
+        if await ear.news():
+            raise ToolFailed(UNHEARD)
         touched = _touched(before, _entries(await sandbox.manifest()))
         if touched:
             raise ToolFailed(
@@ -119,7 +126,7 @@ async def plan(
 
     conversation = Conversation(
         model,
-        [_prompt("planner.md"), _guidance(assignment)],
+        [prompt("planner.md"), _guidance(assignment)],
         [tools.definition(tool) for tool in tools.PLANNING],
         limits,
         watch,
@@ -127,7 +134,7 @@ async def plan(
         history,
     )
     issue = "It belongs to a GitHub issue: call get_issue." if assignment.issue else ""
-    task = _prompt(
+    task = prompt(
         "task.md",
         repository=assignment.repository,
         instruction=assignment.instruction,
@@ -136,7 +143,7 @@ async def plan(
     ledger = Ledger.resumed(history)
     bench = Workbench(sandbox, assignment.issue, ledger, watch, limits.deadline)
     desk: Desk[Plan | Nothing] = Desk(
-        conversation, bench, tools.PLANNING, {"submit_plan": submit}, watch
+        conversation, bench, ear, tools.PLANNING, {"submit_plan": submit}, watch
     )
     nudge = "Go on until you can call submit_plan; if nothing can be done, submit it without steps."
     ended = await desk.work(task, note, nudge)
@@ -157,14 +164,18 @@ async def work(
     keep: Keep,
     note: str = "",
     edits: int = 0,
+    listen: Listen = silence,
+    heard: int = 0,
 ) -> Report:
     """Carry out a plan, of which `done` steps are committed already.
 
-    `save` commits each finished step. For `history` and `note` see `plan`. `edits`: from where they
-    are counted, so that nothing run before counts for what comes now. Raises LimitReached,
-    ModelError, SandboxError, and whatever `save` raises; what was saved stays saved.
+    `save` commits each finished step. For `history`, `note`, `listen` and `heard` see `plan`.
+    `edits`: from where they are counted, so that nothing run before counts for what comes now.
+    Raises LimitReached, ModelError, SandboxError, and whatever `save` raises; what was saved stays
+    saved.
     """
     model.check()
+    ear = Ear(listen, watch, heard, history)
     ledger = Ledger.resumed(history, edits)
     bench = Workbench(sandbox, assignment.issue, ledger, watch, limits.deadline)
     steps, finished = plan.steps, done
@@ -201,18 +212,20 @@ async def work(
                 f"These steps are not finished: {missing}. Finish them, or end the run as partial "
                 "or blocked and say in not_done what is missing."
             )
+        if await ear.news():
+            raise ToolFailed(UNHEARD)
         return "The run is over.", Report(call.outcome, call.summary, tuple(call.not_done))
 
     conversation = Conversation(
         model,
-        [_prompt("executor.md"), _guidance(assignment)],
+        [prompt("executor.md"), _guidance(assignment)],
         [tools.definition(tool) for tool in tools.WORKING],
         limits,
         watch,
         keep,
         history,
     )
-    task = _prompt(
+    task = prompt(
         "approved.md",
         repository=assignment.repository,
         instruction=assignment.instruction,
@@ -227,6 +240,7 @@ async def work(
     desk: Desk[Report] = Desk(
         conversation,
         bench,
+        ear,
         tools.WORKING,
         {"finish_step": finish_step, "finish_run": finish_run},
         watch,
@@ -239,10 +253,10 @@ async def work(
     return ended
 
 
-def handover(history: Sequence[Message], commits: Sequence[str]) -> str:
+def handover(history: Sequence[Message], commits: Sequence[str], heard: Sequence[Word] = ()) -> str:
     """What a new conversation is told of the one before, which outgrew the model's memory.
 
-    `commits`: a line for each one made so far.
+    `commits`: a line for each one made so far. `heard`: what people said until then.
     """
     calls: list[tuple[str, str, str]] = []  # id, name, gist
     failed, words = set(), ""
@@ -258,12 +272,13 @@ def handover(history: Sequence[Message], commits: Sequence[str]) -> str:
     since = calls[saved[-1] + 1 if saved else 0 :]
     lines = [f"{name} {gist}{' (failed)' * (id in failed)}" for id, name, gist in since]
     left_out = [f"… {len(lines) - MOST_HANDED_OVER} calls before these …"]
-    return _prompt(
+    return prompt(
         "handover.md",
         commits="".join(f"\n- {line}" for line in commits) or "nothing",
         calls="\n".join(left_out * (len(lines) > MOST_HANDED_OVER) + lines[-MOST_HANDED_OVER:])
         or "nothing",
         words=ends(words, 4_000) or "none",
+        heard="".join(f"\n- {word.who}: {ends(word.text, 4_000)}" for word in heard) or "nothing",
     )
 
 
@@ -296,6 +311,7 @@ class Desk(Generic[End]):
 
     conversation: Conversation
     bench: Workbench
+    ear: Ear
     kinds: Sequence[type[Input]]
     finishers: Mapping[str, Finisher[End]]
     watch: Watch
@@ -306,9 +322,11 @@ class Desk(Generic[End]):
         await self._begin(task, note, nudge)
         nudged, last, repeated = False, "", 0
         while True:
+            await self.ear.tell(self.conversation)
             answer = await self.conversation.answer()
             blocks = answer.message["content"]
             words = await self._said(blocks)
+            await self.ear.answered(next((b["text"] for b in blocks if b["type"] == "text"), ""))
             calls = [block for block in blocks if block["type"] == "tool_use"]
             if calls:
                 nudged = False
@@ -322,7 +340,7 @@ class Desk(Generic[End]):
                 if self.end is not None:
                     return self.end
             elif answer.stop_reason != "pause_turn":
-                if nudged:
+                if nudged and not await self.ear.news():
                     return Silence(words or "The model stopped without a result.")
                 nudged = True
                 await self.conversation.tell(_text(nudge))
@@ -439,12 +457,7 @@ def _position(plan: Plan, finished: int) -> str:
 def _guidance(assignment: Assignment) -> str:
     if not assignment.guidance.strip():
         return ""
-    return _prompt("guidance.md", guidance=clean(assignment.guidance)[:MOST_GUIDANCE])
-
-
-def _prompt(name: str, **values: str) -> str:
-    text = files("agent").joinpath("prompts", name).read_text(encoding="utf-8")
-    return Template(text).substitute(values).strip()
+    return prompt("guidance.md", guidance=clean(assignment.guidance)[:MOST_GUIDANCE])
 
 
 def _entries(manifest: bytes) -> dict[bytes, bytes]:

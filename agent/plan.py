@@ -43,8 +43,13 @@ class Plan:
     out_of_scope: tuple[str, ...] = ()
     questions: tuple[Question, ...] = ()
 
-    def digest(self, base_sha: str, usd: Decimal) -> str:
-        """64 hex digits over the plan, the commit it was made for and the money it may spend."""
-        approved = {"plan": asdict(self), "base_sha": base_sha, "usd": str(usd)}
+    def digest(self, base_sha: str, usd: Decimal, revision: int = 0) -> str:
+        """64 hex digits over the plan, the commit it was made for and the money it may spend.
+
+        `revision`: how many plans it replaces; one that a person sent back never counts again.
+        """
+        approved: dict[str, object] = {"plan": asdict(self), "base_sha": base_sha, "usd": str(usd)}
+        if revision:
+            approved["revision"] = revision
         text = json.dumps(approved, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

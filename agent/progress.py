@@ -57,13 +57,21 @@ class StepStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """The model answered after it was told the first `words` words that people said."""
+
+    words: int
+    text: str  # how its answer began
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Something outside holds the work up: said once, not again for each try."""
 
     why: str  # a sentence for people
 
 
-Progress = Said | Used | Run | Spent | StepStarted | Waiting
+Progress = Said | Used | Run | Spent | StepStarted | Answered | Waiting
 Watch = Callable[[Progress], Awaitable[None]]
 
 # One message of a conversation as the Messages API takes it, kept raw (thinking blocks and unknown

@@ -79,6 +79,35 @@ class AcceptPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisePlan:
+    """Plan anew with these words; the plan whose digest starts with `digest` no longer counts."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    text: str
+    digest: str = ""
+    issue: Issue | None = None
+    comment: Comment | None = None
+    job_id: str | None = None
+    type: Literal["revise_plan"] = "revise_plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """Words for the agent while it is at work, or about to be."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    text: str
+    issue: Issue | None = None
+    comment: Comment | None = None
+    job_id: str | None = None
+    type: Literal["steer"] = "steer"
+
+
+@dataclass(frozen=True, slots=True)
 class CancelJob:
     """Stop: kill the sandbox, keep the commits."""
 
@@ -138,7 +167,8 @@ class EndSessions:
     type: Literal["end_sessions"] = "end_sessions"
 
 
-Request = StartJob | AcceptPlan | CancelJob | OpenPull | Explain  # of somebody who gets an answer
+# Of somebody who gets an answer.
+Request = StartJob | AcceptPlan | RevisePlan | Steer | CancelJob | OpenPull | Explain
 Command = Request | Forget | EndSessions
 
 # The store is a boundary: a record written by another version is checked, not trusted.

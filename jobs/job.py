@@ -13,7 +13,9 @@ from jobs.commands import (
     OpenPull,
     Repository,
     Request,
+    RevisePlan,
     StartJob,
+    Steer,
 )
 from jobs.events import (
     Allowed,
@@ -53,6 +55,7 @@ State = Literal[
     "stopped",
 ]
 NOTE_CHARS = 500  # of the model's words, which may be long thoughts
+MOST_WORDS = 50
 TERMINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled", "stopped"})
 
 
@@ -229,7 +232,7 @@ def may_write(permission: str) -> bool:
     return permission in {"admin", "write"}
 
 
-JobCommand = StartJob | AcceptPlan | CancelJob | OpenPull
+JobCommand = StartJob | AcceptPlan | RevisePlan | Steer | CancelJob | OpenPull
 
 
 def not_permitted(command: Request, *, silent: bool) -> Refusal:
@@ -254,6 +257,14 @@ def decide(
             return (Allowed(now, permission),)
         case AcceptPlan(digest=digest):
             return _accept(job, command.actor, digest.lower(), now)
+        case RevisePlan(actor=actor, text=text, digest=digest):
+            if (refusal := _no_such_plan(job, digest.lower())) or (refusal := _too_many(job)):
+                return refusal
+            return (Revised(now, actor, text, job.digest),)
+        case Steer(actor=actor, text=text):
+            if (refusal := _deaf(job)) or (refusal := _too_many(job)):
+                return refusal
+            return (Steered(now, actor, text),)
         case CancelJob():
             if job.ended:
                 return Refusal(f"There is nothing to stop: this job already {job.state}.")
@@ -269,6 +280,11 @@ def decide(
 
 
 def _accept(job: Job, actor: Actor, digest: str, now: float) -> tuple[JobEvent, ...] | Refusal:
+    return _no_such_plan(job, digest) or (Approved(now, actor, job.digest),)
+
+
+def _no_such_plan(job: Job, digest: str) -> Refusal | None:
+    """Where no plan waits, or another than that one."""
     if job.approved_by is not None and job.digest.startswith(digest):
         return Refusal(
             f"{job.approved_by.login} already accepted this plan; it is being worked on."
@@ -280,4 +296,21 @@ def _accept(job: Job, actor: Actor, digest: str, now: float) -> tuple[JobEvent, 
             f"That is not the plan that waits here. Its digest starts with {job.digest[:8]}: "
             f"look at it again, then `/vibecode accept {job.digest[:8]}`."
         )
-    return (Approved(now, actor, job.digest),)
+    return None
+
+
+def _deaf(job: Job) -> Refusal | None:
+    """Where the agent would never hear what is said to it."""
+    if job.ended:
+        return Refusal(f"It is too late to say that: this job already {job.state}.")
+    if job.cancelled_by is not None:
+        return Refusal(f"This job is being stopped, as {job.cancelled_by.login} asked.")
+    if job.state == "awaiting_approval":
+        return Refusal("Its plan waits for you: ask for another one with these words instead.")
+    return None
+
+
+def _too_many(job: Job) -> Refusal | None:
+    if len(job.words) < MOST_WORDS:
+        return None
+    return Refusal(f"{MOST_WORDS} messages to one job are the most I take. Please ask anew.")

@@ -20,10 +20,13 @@ from jobs.events import (
     Charged,
     Cloned,
     Finished,
+    Heard,
     JobEvent,
     Planned,
     Received,
+    Revised,
     StepBegan,
+    Steered,
     StepCommitted,
     StepSkipped,
 )
@@ -95,6 +98,8 @@ def _shortened(event: JobEvent, longest: int) -> JobEvent:
             return replace(event, plan=short)
         case StepCommitted(files=files):
             return replace(event, files=paths(files))
+        case Revised(text=text) | Steered(text=text):
+            return replace(event, text=cut(text))
         case StepSkipped(why=why):
             return replace(event, why=cut(why))
         case Finished(summary=summary, not_done=not_done):
@@ -123,6 +128,7 @@ def essence(job: Job) -> list[JobEvent]:
                 job.usd,
             )
         )
+    events += _words(job)
     if job.plan is not None:
         waits = job.state == "awaiting_approval" or job.approved_by is not None
         events.append(Planned(at, job.plan, job.digest, waits, job.ceiling_usd))
@@ -137,6 +143,17 @@ def essence(job: Job) -> list[JobEvent]:
     if job.end is not None:
         events.append(job.end)
     return events
+
+
+def _words(job: Job) -> list[JobEvent]:
+    """What people said, with the plan that one of them wants changed right before that."""
+    events: list[JobEvent] = list(job.words)
+    wanted = [word for word in job.words if isinstance(word, Revised)]
+    if job.replaced is not None and wanted:
+        digest, usd = wanted[-1].digest, job.ceiling_usd
+        replaced = Planned(job.received_at, job.replaced, digest, True, usd)
+        events.insert(events.index(wanted[-1]), replaced)
+    return [*events, Heard(job.received_at, job.heard)] if events else []
 
 
 def job_marked(body: str) -> str | None:

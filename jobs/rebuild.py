@@ -21,7 +21,9 @@ from jobs.commands import (
     Forget,
     OpenPull,
     Request,
+    RevisePlan,
     StartJob,
+    Steer,
 )
 from jobs.events import JobEvent, StepCommitted
 from jobs.expire import DAYS
@@ -43,6 +45,7 @@ LOOK_BACK = (DAYS + 1) * 86_400.0
 LOGGED = 3 * 86_400.0  # GitHub's log of deliveries
 LOG_PAGES = 200  # of 100: most of it is our own comments being edited
 LAST_WORD = 86_400.0  # seconds after its end for which a job's check runs are looked at
+SAME_CHARS = 199  # by which words are known again that a comment remembers cut
 _REPLY = re.compile(r"<!-- vibecoder:(reply-\d+) -->")
 
 
@@ -223,7 +226,7 @@ async def _still_open(it: Rebuilding, command: Request, at: float, answered: set
         return False
     if isinstance(command, StartJob):
         return not await it.store.history(job_id_of(command.key))
-    if not isinstance(command, AcceptPlan | CancelJob | OpenPull):
+    if not isinstance(command, AcceptPlan | RevisePlan | Steer | CancelJob | OpenPull):
         return True
     if command.issue is None:
         return False
@@ -236,4 +239,10 @@ async def _still_open(it: Rebuilding, command: Request, at: float, answered: set
         return False
     if at < job.received_at:
         return False  # it was said to an earlier job
-    return job.state == "awaiting_approval" if isinstance(command, AcceptPlan) else not job.ended
+    if isinstance(command, RevisePlan | Steer):
+        known = {(word.actor.id, word.text[:SAME_CHARS]) for word in job.words}
+        if (command.actor.id, command.text[:SAME_CHARS]) in known:
+            return False
+    if isinstance(command, AcceptPlan | RevisePlan):
+        return job.state == "awaiting_approval"
+    return not job.ended

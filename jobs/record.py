@@ -47,6 +47,7 @@ class Record:
         self.job = job
         self.changed = asyncio.Event()
         self._adding = asyncio.Lock()
+        self._steered = ""
 
     @property
     def now(self) -> float:
@@ -59,6 +60,16 @@ class Record:
             for event in events:
                 self.job = self.job.apply(event)
         self.changed.set()
+
+    async def listen(self) -> Job:
+        """The job with what people said to it meanwhile."""
+        store = self.shop.store
+        newest = await store.steered(self.job.id)
+        if newest != self._steered:
+            async with self._adding:
+                self.job = await store.load(self.job.id)
+            self._steered = newest
+        return self.job
 
     def end(
         self, outcome: Outcome, summary: str, not_done: tuple[str, ...] | None = None

@@ -8,9 +8,10 @@ from typing import assert_never
 
 from agent import loop
 from agent.errors import ContextFull, LimitReached
-from agent.loop import Assignment, Limits, Nothing
+from agent.loop import Assignment, Limits, Nothing, Word
 from agent.plan import Plan
 from agent.progress import (
+    Answered,
     Keep,
     Message,
     Progress,
@@ -25,8 +26,10 @@ from jobs.events import (
     Charged,
     CommandRan,
     Finished,
+    Heard,
     Noted,
     Planned,
+    Revised,
     StepBegan,
 )
 from jobs.forge.report import Report
@@ -72,6 +75,8 @@ async def plan(
         history=history,
         keep=_keep(record, "plan"),
         note=STILL_HERE if kept else NEW_SANDBOX if history else "",
+        listen=partial(_listen, record),
+        heard=record.job.heard,
     )
     if isinstance(found, Nothing):
         return found
@@ -82,7 +87,8 @@ async def plan(
         or any(not question.default for question in found.questions)
     )
     usd = ceiling(shop, bench.config)
-    digest = found.digest(job.base_sha, usd)
+    revision = sum(isinstance(word, Revised) for word in job.words)
+    digest = found.digest(job.base_sha, usd, revision)
     planned = Planned(record.now, found, digest, waits, usd)
     if waits:
         # Shown first, for the same reason as an end is.
@@ -125,16 +131,32 @@ async def _work(
                 keep=_keep(record, name),
                 note=note,
                 edits=_edits_from(record.job),
+                listen=partial(_listen, record),
+                heard=record.job.heard,
             )
         except ContextFull:
             await record.add(Noted(record.now, GROWN))
             commits = [f"{it.subject} ({', '.join(it.files)})" for it in record.job.commits]
-            note = loop.handover(await _history(record, name), commits)
+            heard = _words(record.job)[: record.job.heard]
+            note = loop.handover(await _history(record, name), commits, heard)
     raise LimitReached(OUTGROWN)
 
 
 async def _history(record: Record, conversation: str) -> list[Message]:
     return unpack(await record.shop.store.journal(record.job.id, conversation), record.shop.seal)
+
+
+async def _listen(record: Record) -> list[Word]:
+    return _words(await record.listen())
+
+
+def _words(job: Job) -> list[Word]:
+    """What people said; the newest of those that want another plan brings the old one."""
+    revised = [number for number, it in enumerate(job.words, 1) if isinstance(it, Revised)]
+    return [
+        Word(number, it.actor.login, it.text, job.replaced if number in revised[-1:] else None)
+        for number, it in enumerate(job.words, 1)
+    ]
 
 
 async def _watch(record: Record, progress: Progress) -> None:
@@ -177,6 +199,8 @@ async def _watch(record: Record, progress: Progress) -> None:
             await add(Noted(now, why))
         case StepStarted(number=number):
             await add(StepBegan(now, number))
+        case Answered(words=words, text=text):
+            await add(Heard(now, words, text))
         case _:
             assert_never(progress)
 

@@ -8,6 +8,7 @@ on from the job's record.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import structlog
 from arq.worker import RetryJob
@@ -111,6 +112,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
         )
     if end is None:
         return
+    end = await _with_the_unheard(record, end)
     # Shown before it is stored: a worker that dies in between shows it again, never omits it.
     said = report is None or await show_last(report, record.job.apply(end))
     await record.add(end)
@@ -199,6 +201,13 @@ async def _hitches_told(record: Record) -> AsyncIterator[None]:
         if record.job.note != words and (not ends or isinstance(error, SandboxBusy)):
             await record.add(Noted(record.now, words))
         raise
+
+
+async def _with_the_unheard(record: Record, end: Finished) -> Finished:
+    """What was said too late for the agent is not passed over."""
+    job = await record.listen()
+    late = tuple(f"Said too late to be heard: {word.text}" for word in job.words[job.heard :])
+    return replace(end, not_done=(*end.not_done, *late))
 
 
 async def _cancelled(record: Record) -> Finished:

@@ -6,14 +6,25 @@ once more what the person may do.
 
 import time
 from http import HTTPStatus
+from typing import TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jobs.commands import AcceptPlan, CancelJob, OpenPull, Repository, StartJob
+from jobs.commands import (
+    AcceptPlan,
+    CancelJob,
+    Command,
+    OpenPull,
+    Repository,
+    RevisePlan,
+    StartJob,
+    Steer,
+)
 from jobs.job import Job, JobCommand, Refusal, decide
-from jobs.queue.store import MOST_OPEN, Store
+from jobs.queue.errors import CommandUnknown
+from jobs.queue.store import MOST_OPEN, Store, command_id_of
 from webhook import shapes
 from webhook.access import Access
 from webhook.caller import Caller
@@ -22,7 +33,9 @@ from webhook.problems import Conflict, Unavailable, Unprocessable
 from webhook.wire import body, key, told
 
 _PULL_WINDOW = 20  # seconds in which asking again for a pull request is the same request
+USED = "This Idempotency-Key was already used for another request."
 _JOB_REF = TypeAdapter(shapes.JobRef)
+M = TypeVar("M", bound=BaseModel)
 
 
 class Act:
@@ -48,6 +61,22 @@ class Act:
                 self.accept,
                 "Accept the job's plan, so that it is carried out.",
                 asks=shapes.Acceptance,
+                tells=_JOB_REF,
+            ),
+            Operation(
+                "POST",
+                "/api/jobs/{job_id}/revise",
+                self.revise,
+                "Ask for another plan than the one that waits.",
+                asks=shapes.AskedRevision,
+                tells=_JOB_REF,
+            ),
+            Operation(
+                "POST",
+                "/api/jobs/{job_id}/steer",
+                self.steer,
+                "Say something to the agent; it hears it before its next turn.",
+                asks=shapes.AskedSteer,
                 tells=_JOB_REF,
             ),
             Operation(
@@ -102,8 +131,33 @@ class Act:
         )
         return await self._submit(job, command)
 
+    async def revise(self, request: Request) -> Response:
+        caller, asked, job, repository = await self._called(request, shapes.AskedRevision)
+        command = RevisePlan(
+            key=key(request, caller.actor.id, f"revise:{job.id}"),
+            actor=caller.actor,
+            repository=repository,
+            text=asked.text,
+            digest=asked.plan_digest,
+            issue=job.issue,
+            job_id=job.id,
+        )
+        return await self._submit(job, command)
+
+    async def steer(self, request: Request) -> Response:
+        caller, asked, job, repository = await self._called(request, shapes.AskedSteer)
+        command = Steer(
+            key=key(request, caller.actor.id, f"steer:{job.id}"),
+            actor=caller.actor,
+            repository=repository,
+            text=asked.text,
+            issue=job.issue,
+            job_id=job.id,
+        )
+        return await self._submit(job, command)
+
     async def cancel(self, request: Request) -> Response:
-        caller, job, repository = await self._called(request)
+        caller, _, job, repository = await self._called(request, shapes.Nothing)
         if job.cancelled_by is not None:
             return told(shapes.JobRef(job_id=job.id))
         command = CancelJob(
@@ -116,7 +170,7 @@ class Act:
         return await self._submit(job, command)
 
     async def retry(self, request: Request) -> Response:
-        caller, job, repository = await self._called(request)
+        caller, _, job, repository = await self._called(request, shapes.Nothing)
         if not job.ended:
             raise Conflict(f"This job is {job.state}: it can be tried again once it has ended.")
         first = job.command
@@ -155,19 +209,33 @@ class Act:
         answer.headers["Retry-After"] = "2"
         return answer
 
-    async def _called(self, request: Request) -> tuple[Caller, Job, Repository]:
+    async def _called(self, request: Request, model: type[M]) -> tuple[Caller, M, Job, Repository]:
         caller = await self._access.caller(request)
-        await body(request, shapes.Nothing)
+        asked = await body(request, model)
         job, repository = await self._access.writable_job(caller, request.path_params["job_id"])
-        return caller, job, repository
+        return caller, asked, job, repository
 
     async def _submit(self, job: Job, command: JobCommand) -> Response:
-        now = time.time()
-        decided = decide(job, command, "write", now)
-        if isinstance(decided, Refusal):
-            raise Conflict(decided.reason)
-        await self._store.submit(command, now)
-        return told(shapes.JobRef(job_id=job.id))
+        ref, now = told(shapes.JobRef(job_id=job.id)), time.time()
+        try:
+            first = await self._store.command(command_id_of(command.key))
+        except CommandUnknown:
+            decided = decide(job, command, "write", now)
+            if isinstance(decided, Refusal):
+                raise Conflict(decided.reason) from None
+            await self._store.submit(command, now)
+            return ref
+        # The answer to the first time got lost; the job may be elsewhere by now.
+        if _asked(first) != _asked(command):
+            raise Unprocessable(USED)
+        return ref
+
+
+def _asked(command: Command) -> tuple[object, ...]:
+    """What makes two requests to a job the same."""
+    text = command.text if isinstance(command, RevisePlan | Steer) else ""
+    digest = command.digest if isinstance(command, RevisePlan | AcceptPlan) else ""
+    return command.type, text, digest
 
 
 async def start(store: Store, command: StartJob) -> str:
@@ -198,7 +266,7 @@ async def start(store: Store, command: StartJob) -> str:
     if not submitted.new:
         first = (await store.load(submitted.job_id)).command
         if _wish(first) != _wish(command):
-            raise Unprocessable("This Idempotency-Key was already used for another request.")
+            raise Unprocessable(USED)
     return submitted.job_id
 
 

@@ -124,6 +124,18 @@ class EndedSubscription(_Asked):
     endpoint: Annotated[str, StringConstraints(max_length=LONGEST_ADDRESS)]
 
 
+class AskedRevision(Acceptance):
+    """Another plan is wanted than the one that was seen."""
+
+    text: Wish = Field(description="What to change, in plain words or Markdown.")
+
+
+class AskedSteer(_Asked):
+    """Something is said to the agent."""
+
+    text: Wish = Field(description="In plain words or Markdown.")
+
+
 class Nothing(_Asked):
     """An empty object."""
 

@@ -32,9 +32,9 @@ A record's fields: `fence` (the token of the last claim), `holder` (the queue en
 through, empty once it was given back), `entry` (the only queue entry that may be claimed), `n` (how
 many entries there have been), `attempts` (claims since the last progress), `group`
 ("<installation>.<repository>"), `done`, `waits` (for an approval: no entry needed), `again` (once
-finished, or settled, it is run once more), `cancel`, `restored` (after a loss), `last` (event id),
-`ops` (recent appends, so that one repeated over a broken connection counts once), `did:<cause>`
-(appends that happen once).
+finished, or settled, it is run once more), `cancel`, `steered` (the newest word to the agent),
+`restored` (after a loss), `last` (event id), `ops` (recent appends, so that one repeated over a
+broken connection counts once), `did:<cause>` (appends that happen once).
 """
 
 # An entry's id is "<id>.<n>.<group>" and is never used again: arq keeps things by id. The group is
@@ -264,6 +264,7 @@ for i = 13, #ARGV, 2 do
     call('HSET', rec, 'waits', '', 'attempts', 0)
     call('ZREM', 'vc:waiting', jid)
     call('ZADD', open, now_ms / 1000, jid)
+  elseif mark == 'steer' then call('HSET', rec, 'steered', last)
   elseif mark == 'progress' then call('HSET', rec, 'attempts', 1)
   elseif mark == 'cancel' then
     call('HSET', rec, 'cancel', '1')

@@ -27,6 +27,7 @@ from jobs.events import (
     Planned,
     Received,
     Revised,
+    Steered,
     StepCommitted,
     StepSkipped,
 )
@@ -390,6 +391,12 @@ class Store:
             (event_id,) = await self._fields(f"vc:rec:{job_id}", f"did:{command_id}")
         return event_id is not None
 
+    async def steered(self, job_id: str) -> str:
+        """The id of the newest event that tells the agent something; empty where there is none."""
+        with told():
+            (event_id,) = await self._fields(f"vc:rec:{job_id}", "steered")
+        return "" if event_id is None else _text(event_id)
+
     async def follow(self, job_id: str, after: str = "0") -> AsyncIterator[tuple[str, JobEvent]]:
         """The job's events after that id as they happen, up to its Finished.
 
@@ -598,6 +605,8 @@ def _mark(event: JobEvent) -> str:
             return "approved"  # or sent back: either way it waits for nobody now
         case Planned() | StepCommitted() | StepSkipped():
             return "progress"
+        case Steered():
+            return "steer"
         case CancelAsked():
             return "cancel"
         case Finished():

@@ -18,8 +18,12 @@ from jobs.events import (
     Charged,
     Cloned,
     Finished,
+    Heard,
+    JobEvent,
     Planned,
     Received,
+    Revised,
+    Steered,
     StepCommitted,
 )
 from jobs.job import Job, fold
@@ -74,6 +78,29 @@ def test_a_job_is_remembered_as_it_stands(ended: bool) -> None:
     assert (again.branch, again.base_sha, again.approved_by) == (it.branch, it.base_sha, ANN)
     assert memo(again, SEAL) == memo(it, SEAL)  # what has not changed is not written again
     assert "Late" not in memo(it, SEAL)
+
+
+@pytest.mark.parametrize("planned_again", [False, True])
+def test_what_people_said_is_remembered(planned_again: bool) -> None:
+    events: list[JobEvent] = [
+        Received(1.0, ASKED),
+        Allowed(1.0, "write"),
+        Cloned(2.0, "main", "a" * 40, "vibecode/3-fix", 4, 5, 6.0),
+        Steered(2.5, ANN, "Mind the dots."),
+        Heard(2.6, 1, "I do."),
+        Planned(3.0, PLAN, "d" * 64, True, Decimal(2)),
+        Revised(4.0, ANN, "Smaller.", "d" * 64),
+        Steered(4.5, ANN, "And faster."),
+    ]
+    if planned_again:
+        events += [Heard(5.0, 3), Planned(6.0, PLAN, "e" * 64, True, Decimal(2))]
+    it = fold(ID, events)
+    found = remembered(body(it), SEAL)
+    assert found is not None
+    again = fold(ID, found)
+    assert (again.words, again.heard, again.replaced) == (it.words, it.heard, it.replaced)
+    assert (again.state, again.plan, again.digest) == (it.state, it.plan, it.digest)
+    assert memo(again, SEAL) == memo(it, SEAL)
 
 
 def test_a_job_of_many_words_is_remembered_in_fewer_and_with_all_its_steps() -> None:
