@@ -52,14 +52,15 @@ async def web(settings: Settings) -> None:
     loaded()
     write_logs()
     async with open_store(settings, WEB_RETRIES) as store:
+        app = front_door(settings, store)
         config = uvicorn.Config(
-            front_door(settings, store),
+            app,
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=5,
         )
         log.info("web is ready", port=settings.port)
-        await uvicorn.Server(config).serve(sockets=[_listener(settings.port)])
+        await _Server(config, app.state.leave).serve(sockets=[_listener(settings.port)])
 
 
 async def worker(settings: Settings) -> None:
@@ -72,6 +73,18 @@ async def worker(settings: Settings) -> None:
     async with open_store(settings, WORKER_RETRIES) as store, worker(settings, store) as leased:
         log.info("worker is ready")
         await leased.async_run()
+
+
+class _Server(uvicorn.Server):
+    """Says when it is about to wait for open connections, so that streams let go."""
+
+    def __init__(self, config: uvicorn.Config, leave: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leave = leave
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._leave()
+        await super().shutdown(sockets)
 
 
 def _listener(port: int) -> socket.socket:

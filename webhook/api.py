@@ -85,6 +85,10 @@ class Api:
             for operation in self.operations()
         ]
 
+    def leave(self) -> None:
+        """Ends all streams: this process goes."""
+        self._watch.fanout.close()
+
     async def ask_plan(self, request: Request) -> Response:
         caller = await self._access.caller(request)
         asked = await body(request, shapes.AskedPlan)

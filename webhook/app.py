@@ -83,7 +83,11 @@ class FrontDoor:
 
 
 def app(door: FrontDoor, store: Store) -> Starlette:
-    """The web application. Its lifespan closes the connections to GitHub, not the store."""
+    """The web application. Its lifespan closes the connections to GitHub, not the store.
+
+    `state.leave` is to be called when the process is told to stop: it ends all open streams, for
+    which a server would wait.
+    """
     github = GitHub(door.api_url, door.client_id, door.client_secret)
     oauth = OAuth(door.url, door.api_url, door.client_id, door.client_secret)
     seal, site = Seal(door.session_secret, "sessions 1"), Site(door.public_url)
@@ -121,7 +125,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
             Route("/app", _to_phone),
             Mount("/app", Phone(door.phone, door.url)),
         ]
-    return Starlette(
+    application = Starlette(
         routes=routes,
         lifespan=lifespan,
         exception_handlers={
@@ -133,6 +137,8 @@ def app(door: FrontDoor, store: Store) -> Starlette:
             Exception: problems.answer_bug,
         },
     )
+    application.state.leave = api.leave
+    return application
 
 
 class Intake:
