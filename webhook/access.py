@@ -17,7 +17,7 @@ from webhook.person import GitHub, Reach
 from webhook.problems import NotAllowed, NotFound
 from webhook.wire import valid
 
-_JOB_ID: TypeAdapter[str] = TypeAdapter(shapes.JobId)
+JOB_ID: TypeAdapter[str] = TypeAdapter(shapes.JobId)
 _FULL_NAME: TypeAdapter[str] = TypeAdapter(shapes.FullName)
 
 
@@ -53,16 +53,22 @@ class Access:
 
     async def visible_job(self, caller: Caller, job_id: str) -> tuple[Job, Reach]:
         """Raises NotFound, NotAllowed."""
-        hidden = NotFound(f"There is no job {job_id[:64]!r} that you can see.")
         try:
-            job = await self.store.load(valid(_JOB_ID, job_id, "job_id"))
+            job = await self.store.load(valid(JOB_ID, job_id, "job_id"))
+        except JobUnknown:
+            raise hidden(job_id) from None
+        return job, await self.sight_of(caller, job)
+
+    async def sight_of(self, caller: Caller, job: Job) -> Reach:
+        """The job's repository, as the caller sees it. Raises NotFound, NotAllowed."""
+        try:
             reach = await self.reach(caller, job.repository.name)
-        except (JobUnknown, NotFound):
-            raise hidden from None
+        except NotFound:
+            raise hidden(job.id) from None
         # Somebody else may own the name by now.
         if reach.repository.id != job.repository.id:
-            raise hidden
-        return job, reach
+            raise hidden(job.id)
+        return reach
 
     async def writable_job(self, caller: Caller, job_id: str) -> tuple[Job, Repository]:
         """Raises NotFound, NotAllowed."""
@@ -75,6 +81,11 @@ class Access:
             return (await self.reach(caller, name)).repository.id
         except (NotFound, NotAllowed):
             return None
+
+
+def hidden(job_id: str) -> NotFound:
+    """What is said of a job that is not there, or not for these eyes."""
+    return NotFound(f"There is no job {job_id[:64]!r} that you can see.")
 
 
 def _pushable(caller: Caller, reach: Reach) -> Repository:

@@ -9,6 +9,7 @@ Answers are remembered for at most 30 seconds under a hash of the token: long en
 that asks every second, short enough that taking somebody's access away takes effect.
 """
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict, deque
@@ -73,6 +74,7 @@ class GitHub:
         self._client = httpx.BasicAuth(client_id, client_secret)
         self._made_up = deque[float](maxlen=MADE_UP)
         self._known: OrderedDict[tuple[str, ...], tuple[float, object]] = OrderedDict()
+        self._asking: dict[tuple[str, ...], asyncio.Task[Any]] = {}
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -307,12 +309,21 @@ class GitHub:
         known = self._known.get(hashed)
         if known is not None and known[0] > time.monotonic():
             return cast(T, known[1])
-        answer = await ask()
-        self._known[hashed] = (time.monotonic() + REMEMBERED, answer)
-        self._known.move_to_end(hashed)
-        while len(self._known) > _MOST:
-            self._known.popitem(last=False)
-        return answer
+
+        async def ask_once() -> T:
+            answer = await ask()
+            self._known[hashed] = (time.monotonic() + REMEMBERED, answer)
+            self._known.move_to_end(hashed)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+            return answer
+
+        # Whoever wants to know the same meanwhile waits for the same answer.
+        asking = self._asking.get(hashed)
+        if asking is None:
+            asking = self._asking[hashed] = asyncio.create_task(ask_once())
+            asking.add_done_callback(lambda _: self._asking.pop(hashed))
+        return cast(T, await asyncio.shield(asking))
 
 
 def _profile(user: object) -> Profile:

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from pydantic import TypeAdapter
 from starlette.requests import Request
@@ -21,11 +22,20 @@ from starlette.types import Receive, Scope, Send
 
 from jobs.events import JobEvent
 from jobs.job import Job
+from jobs.queue.errors import JobUnknown
 from jobs.queue.fanout import Fanout, Feed, order
 from webhook import shown
-from webhook.access import Access
+from webhook.access import JOB_ID, Access, hidden
 from webhook.openapi import Operation
-from webhook.problems import GitHubFailed, Malformed, NotSignedIn, Unavailable
+from webhook.problems import (
+    GitHubFailed,
+    Malformed,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    Unavailable,
+)
+from webhook.wire import valid
 
 KEEP_ALIVE = 15.0  # seconds of silence after which a comment shows that we are there
 RECHECK = 30.0  # seconds between two looks whether the person may still see it
@@ -61,20 +71,27 @@ class Watch:
 
     async def events(self, request: Request) -> Response:
         caller = await self._access.caller(request)
-        job, _ = await self._access.visible_job(caller, request.path_params["job_id"])
+        job_id = valid(JOB_ID, request.path_params["job_id"], "job_id")
         after = request.headers.get("last-event-id") or request.query_params.get("after") or "0"
         if not _ID.fullmatch(after):
             raise Malformed("Last-Event-ID must be an id of this stream's.")
+        try:
+            feed = await self.fanout.join(job_id)
+        except JobUnknown:
+            raise hidden(job_id) from None
+        try:
+            await self._access.sight_of(caller, feed.job)
+            return EventStream(self.fanout, feed, feed.place(after), partial(self._sees, request))
+        except BaseException:
+            self.fanout.leave(feed)
+            raise
 
-        async def allowed() -> bool:
-            try:
-                again = await self._access.caller(request)
-                return await self._access.sees(again, job.repository.name) == job.repository.id
-            except NotSignedIn:
-                return False
-
-        feed = await self.fanout.join(job.id)
-        return EventStream(self.fanout, feed, feed.place(after), allowed)
+    async def _sees(self, request: Request, job: Job) -> bool:
+        try:
+            await self._access.sight_of(await self._access.caller(request), job)
+        except (NotSignedIn, NotAllowed, NotFound):
+            return False
+        return True
 
     def _render(self, event_id: str, job: Job, event: JobEvent) -> bytes | None:
         seen = self._view.event(job, event)
@@ -90,7 +107,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, fanout: Fanout, feed: Feed, place: int, allowed: Callable[[], Awaitable[bool]]
+        self, fanout: Fanout, feed: Feed, place: int, allowed: Callable[[Job], Awaitable[bool]]
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -105,6 +122,7 @@ class EventStream(Response):
         self._feed = feed
         self._place = place
         self._allowed = allowed
+        self._quiet_since = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -130,6 +148,7 @@ class EventStream(Response):
         tasks = {
             streaming,
             gone,
+            asyncio.create_task(self._in_silence(send)),
             asyncio.create_task(self._while_allowed()),
             asyncio.create_task(self._feed.until_over()),
         }
@@ -145,36 +164,43 @@ class EventStream(Response):
         return gone.cancelled()
 
     async def _stream(self, send: Send) -> None:
-        async def out(data: bytes) -> None:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-
-        await out(_GREETING)
-        heard = time.monotonic()
+        await _out(send, _GREETING)
         while True:
             data, self._place = self._feed.since(self._place)
             if data:
-                await out(data)
-                heard = time.monotonic()
-                continue
-            try:
-                async with asyncio.timeout(KEEP_ALIVE):
-                    await self._feed.more(self._place)
-            except TimeoutError:
-                if self._feed.job.ended and time.monotonic() - heard > AFTER_END:
-                    await out(_END)
-                    return
-                await out(b": keep-alive\n\n")
+                await _out(send, data)
+                self._quiet_since = time.monotonic()
+            else:
+                await self._feed.more(self._place)
+
+    async def _in_silence(self, send: Send) -> None:
+        """Shows that we are there; returns when a job has been over for so long."""
+        # Beside the stream, because a timer for each wait would cost more than the sending.
+        while True:
+            quiet = time.monotonic() - self._quiet_since
+            if self._feed.job.ended and quiet > AFTER_END:
+                await _out(send, _END)
+                return
+            if quiet < KEEP_ALIVE:
+                await asyncio.sleep(KEEP_ALIVE - quiet)
+            else:
+                await _out(send, b": keep-alive\n\n")
+                await asyncio.sleep(KEEP_ALIVE)
 
     async def _while_allowed(self) -> None:
         unsure = 0
         while unsure < UNSURE:
             await asyncio.sleep(RECHECK)
             try:
-                if not await self._allowed():
+                if not await self._allowed(self._feed.job):
                     return
                 unsure = 0
             except (Unavailable, GitHubFailed):
                 unsure += 1
+
+
+async def _out(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 async def _until_gone(receive: Receive) -> None:

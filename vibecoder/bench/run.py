@@ -30,6 +30,7 @@ from vibecoder.bench import (
     start,
     step,
     waiting,
+    watch,
     webhook,
 )
 from vibecoder.bench.ground import BenchError, Ground, Unavailable
@@ -49,6 +50,7 @@ MEASURES: dict[str, ModuleType] = {
     "step": step,
     "memory": memory,
     "waiting": waiting,
+    "watch": watch,
     "demo": demo,
 }
 
