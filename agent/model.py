@@ -20,6 +20,7 @@ import httpx2
 from anthropic import AsyncAnthropic
 from anthropic.types import Usage
 
+from agent.aloud import Aloud
 from agent.errors import ContextFull, LimitReached, ModelRefused, ModelUnreachable
 from agent.prices import Price, Tokens, price
 from agent.progress import Message, Spent, Waiting, Watch
@@ -208,6 +209,7 @@ class _Attempt:
             output_config={"effort": cast(Any, self.settings.effort)},
         )
         message: Any = None
+        aloud = Aloud(self.watch)
         try:
             async with manager as stream:
                 try:
@@ -216,6 +218,7 @@ class _Attempt:
                             self.received += _length(event.delta)
                         if event.type == "message_start":
                             message = event.message
+                        await aloud.hear(event)
                 finally:
                     if message is not None:
                         message = stream.current_message_snapshot

@@ -7,6 +7,15 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """A piece of what the model is writing; `begins`: of something new. An answer that breaks off
+    is written once more."""
+
+    text: str
+    begins: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """The model's own words between tool calls, or its summarised thinking."""
 
@@ -71,7 +80,7 @@ class Waiting:
     why: str  # a sentence for people
 
 
-Progress = Said | Used | Run | Spent | StepStarted | Answered | Waiting
+Progress = Writing | Said | Used | Run | Spent | StepStarted | Answered | Waiting
 Watch = Callable[[Progress], Awaitable[None]]
 
 # One message of a conversation as the Messages API takes it, kept raw (thinking blocks and unknown

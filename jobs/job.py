@@ -166,7 +166,7 @@ class Job:
                 return replace(self, note=text)
             case Said(text=text, begins=begins):
                 note = text if begins else self.note + text
-                return replace(self, note=note[-NOTE_CHARS:], said=self.said + len(text))
+                return replace(self, note=note[:NOTE_CHARS], said=self.said + len(text))
             case CommandRan():
                 return replace(self, runs=(*self.runs, event))
             case StepCommitted():

@@ -21,6 +21,7 @@ from agent.progress import (
     StepStarted,
     Used,
     Waiting,
+    Writing,
 )
 from jobs.events import (
     Charged,
@@ -36,12 +37,11 @@ from jobs.forge.report import Report
 from jobs.job import Job
 from jobs.journal import pack, unpack
 from jobs.prepare import Bench
+from jobs.prose import Prose
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfig
 from jobs.save import open_pull, save
 from jobs.show import show_last
-
-NOTE_CHARS = 500  # of the model's words, which may be long thoughts
 
 # The executor's conversations: where one outgrows the model's memory, the next one goes on.
 WORK = ("work", "work:2", "work:3")
@@ -66,18 +66,19 @@ async def plan(
 ) -> Plan | Nothing:
     record, shop = bench.record, bench.record.shop
     history = await _history(record, "plan")
-    found = await loop.plan(
-        shop.model,
-        bench.sandbox,
-        assignment,
-        limits,
-        partial(_watch, record),
-        history=history,
-        keep=_keep(record, "plan"),
-        note=STILL_HERE if kept else NEW_SANDBOX if history else "",
-        listen=partial(_listen, record),
-        heard=record.job.heard,
-    )
+    async with Prose(record) as prose:
+        found = await loop.plan(
+            shop.model,
+            bench.sandbox,
+            assignment,
+            limits,
+            partial(_watch, record, prose),
+            history=history,
+            keep=_keep(record, "plan"),
+            note=STILL_HERE if kept else NEW_SANDBOX if history else "",
+            listen=partial(_listen, record),
+            heard=record.job.heard,
+        )
     if isinstance(found, Nothing):
         return found
     job = record.job
@@ -117,23 +118,24 @@ async def _work(
     first = max((at for at, history in enumerate(histories) if history), default=0)
     for name, history in list(zip(WORK, histories, strict=True))[first:]:
         try:
-            return await loop.work(
-                record.shop.model,
-                bench.sandbox,
-                assignment,
-                plan,
-                # Of what is left now: each conversation has a purse of its own.
-                replace(limits, usd=await _usd_left(record, bench.config)),
-                partial(_watch, record),
-                partial(save, bench, plan),
-                done=record.job.steps_done,
-                history=history,
-                keep=_keep(record, name),
-                note=note,
-                edits=_edits_from(record.job),
-                listen=partial(_listen, record),
-                heard=record.job.heard,
-            )
+            async with Prose(record) as prose:
+                return await loop.work(
+                    record.shop.model,
+                    bench.sandbox,
+                    assignment,
+                    plan,
+                    # Of what is left now: each conversation has a purse of its own.
+                    replace(limits, usd=await _usd_left(record, bench.config)),
+                    partial(_watch, record, prose),
+                    partial(save, bench, plan),
+                    done=record.job.steps_done,
+                    history=history,
+                    keep=_keep(record, name),
+                    note=note,
+                    edits=_edits_from(record.job),
+                    listen=partial(_listen, record),
+                    heard=record.job.heard,
+                )
         except ContextFull:
             await record.add(Noted(record.now, GROWN))
             commits = [f"{it.subject} ({', '.join(it.files)})" for it in record.job.commits]
@@ -159,11 +161,13 @@ def _words(job: Job) -> list[Word]:
     ]
 
 
-async def _watch(record: Record, progress: Progress) -> None:
+async def _watch(record: Record, prose: Prose, progress: Progress) -> None:
     now, add = record.now, record.add
     match progress:
+        case Writing(text=text, begins=begins):
+            prose.write(text, begins)
         case Said(text=text):
-            await add(Noted(now, text[:NOTE_CHARS]))
+            await prose.end(text)
         case Used(tool="submit_plan" | "finish_step" | "finish_run"):
             pass  # what follows from it is an event of its own
         case Used(tool=tool, about=about, failed=failed):

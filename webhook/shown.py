@@ -387,8 +387,8 @@ class View:
                 return StepBeganShown(at=at, number=number)
             case events.Noted(text=text):
                 return NotedShown(at=at, text=text)
-            case events.Said(text=text):
-                return SaidShown(at=at, text=text)
+            case events.Said(text=text, begins=begins):
+                return SaidShown(at=at, text=f"\n\n{text}" if begins else text)
             case events.CommandRan():
                 return CommandRanShown(
                     at=at,

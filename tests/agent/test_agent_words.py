@@ -10,7 +10,6 @@ from agent.words import Word
 from vibecoder.local.model.script import Request, Turn, say, text_of
 
 __all__ = ["world"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STEPS = (write("one", "1"), finish(), write("two", "2"), finish())
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 import httpx
+import pytest
 from house import House, Scene
 from scripts import finished, planned, shell, write
 
-from jobs.events import Heard, Revised, Steered
+from jobs.events import Heard, Noted, Revised, Said, Steered
 from jobs.job import Job
-from vibecoder.local.model.script import Request, Script, Turn, call, say, text_of, turns
+from vibecoder.local.model.script import Request, Script, Turn, call, say, text_of, think, turns
 
 README = {"README.md": b"# A library\n"}
 
@@ -125,3 +126,36 @@ async def test_the_agent_hears_what_is_said_while_it_works(house: House) -> None
     assert heard.text == "I write it in capitals."
     patch = (await scene.get(f"/pulls/{done.pull.number}/files"))[0]["patch"] if done.pull else ""
     assert "+HELLO" in patch
+
+
+async def prose(house: House, script: Script) -> list[Any]:
+    """What was kept of a planner's words: pieces, then lines."""
+    _, plan = await plan_by_phone(house, script)
+    events = [event for _, event in await house.store.history(plan.id)]
+    assert plan.said == sum(len(event.text) for event in events if isinstance(event, Said))
+    return [event for event in events if isinstance(event, Said | Noted)]
+
+
+async def test_what_the_model_writes_is_kept_as_it_was_written(house: House) -> None:
+    words = "I look at it, and think. " * 40
+    script = turns(Turn((think("Where is it?"), say(words), planned("Say hello"))))
+    kept = await prose(house, script)
+    assert all(isinstance(event, Said) for event in kept)
+    told = "".join("|" * event.begins + event.text for event in kept)
+    assert told.startswith(f"|Where is it?|{words}|Say hello\n\nWhat has to be done.")
+    assert len(kept) < 10  # some twenty deltas
+
+
+async def test_beyond_a_limit_there_is_a_line_for_each_text(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.prose.MOST_CHARS", 100)
+    script = turns(
+        Turn((say("first " * 20), shell("true"))),
+        Turn((say("second " * 200), planned("Say hello"))),
+    )
+    kept = await prose(house, script)
+    said = [event.text for event in kept if isinstance(event, Said)]
+    noted = [event.text for event in kept if isinstance(event, Noted)]
+    assert ("first " * 20).startswith("".join(said)) and sum(map(len, said)) >= 100
+    assert noted[-1] == ("second " * 200)[:500]
