@@ -11,7 +11,17 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from jobs.commands import Comment, EndSessions, Explain, Forget, OpenPull, Request, StartJob
+from jobs.commands import (
+    Comment,
+    EndSessions,
+    Explain,
+    Forget,
+    OpenPull,
+    Request,
+    RevisePlan,
+    StartJob,
+    Steer,
+)
 from jobs.events import Finished, JobEvent
 from jobs.forge import render
 from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing, NotGranted
@@ -32,6 +42,7 @@ NO_ROOM: dict[NoRoom, str] = {
     "installation": f"{MOST_OPEN} jobs of this account are already queued or running, and that is "
     "the most I take on. Please ask again when some of them are through.",
 }
+JOINED = "joined the job that is there"
 REFUSED = "refused: "  # how the verdict on a command begins whose sender was told why
 LAG = 300.0  # seconds after which GitHub knows everywhere that an installation is gone
 PATIENCE = 3600.0  # seconds that a command waits for GitHub to come back
@@ -132,6 +143,9 @@ async def _say_again(desk: Desk, lease: Lease, command: Request, verdict: str) -
     number, key = command.issue.number, reply_key(command.comment)
     if isinstance(command, Explain):
         await forge.comment(number, key, render.explain(command))
+    elif isinstance(command, StartJob) and verdict == JOINED:
+        busy = (await desk.store.submitted(lease.id)).busy
+        await _say_joined(desk, forge, command, busy or "")
     elif verdict.startswith(REFUSED):
         await forge.comment(number, key, render.refusal(verdict.removeprefix(REFUSED)))
     else:
@@ -164,7 +178,7 @@ async def _settle(desk: Desk, lease: Lease, command: Request) -> str:
     while True:
         job, seen = await _job_of(desk, command_id, command)
         if job is None:
-            return await _without_job(desk, forge, command_id, command)
+            return await _without_job(desk, forge, command_id, command, permission)
         if await desk.store.caused(job.id, command_id):
             return "followed"  # by a worker that died before it could say so
         decision = decide(job, command, permission, desk.clock())
@@ -226,7 +240,9 @@ async def _job_of(desk: Desk, command_id: str, command: JobCommand) -> tuple[Job
         return None, "0"
 
 
-async def _without_job(desk: Desk, forge: Forge, command_id: str, command: JobCommand) -> str:
+async def _without_job(
+    desk: Desk, forge: Forge, command_id: str, command: JobCommand, permission: str
+) -> str:
     """A command that names no job, or a start that found its issue taken by another job."""
     submitted = await desk.store.submitted(command_id)
     if submitted.no_room:
@@ -237,12 +253,45 @@ async def _without_job(desk: Desk, forge: Forge, command_id: str, command: JobCo
         return await _refuse(
             desk, forge, command_id, command, Refusal("No job of mine waits or runs here.")
         )
+    while not await desk.store.caused(busy, command_id):
+        job, seen = await desk.store.read(busy)
+        if job.ended:
+            # What took the issue is over by now (a stranger's request, say): this one still counts.
+            await desk.store.submit(replace(command, key=f"{command.key}/again"), desk.clock())
+            return "submitted again"
+        if not job.permission:
+            raise TryLater("The request before is not settled, and may be a stranger's.", 1)
+        joining = _joining(job, command)
+        decision = decide(job, joining, permission, desk.clock()) if joining else None
+        if not isinstance(decision, tuple):
+            return await _refuse(
+                desk, forge, command_id, command, decision or Refusal(render.busy(job))
+            )
+        with suppress(Conflict):  # something happened to the job meanwhile: decide again
+            await _follow(desk, command_id, job, decision, seen)
+    await _say_joined(desk, forge, command, busy)
+    return JOINED
+
+
+def _joining(job: Job, command: StartJob) -> RevisePlan | Steer | None:
+    """What a request means to the job on whose thread it was made; None: it has to wait."""
+    more = (command.key, command.actor, command.repository, command.text)
+    if job.state == "awaiting_approval":
+        return RevisePlan(*more, issue=command.issue, comment=command.comment, job_id=job.id)
+    if command.plan_only:
+        return None
+    return Steer(*more, issue=command.issue, comment=command.comment, job_id=job.id)
+
+
+async def _say_joined(desk: Desk, forge: Forge, command: StartJob, busy: str) -> None:
+    if command.issue is None or command.comment is None:
+        return
     job = await desk.store.load(busy)
-    if job.ended:
-        # What took the issue is over by now (a stranger's request, say): this one still counts.
-        await desk.store.submit(replace(command, key=f"{command.key}/again"), desk.clock())
-        return "submitted again"
-    return await _refuse(desk, forge, command_id, command, Refusal(render.busy(job)))
+    for word in reversed(job.words):
+        if word.actor.id == command.actor.id and word.text == command.text:
+            number, key = command.issue.number, reply_key(command.comment)
+            await forge.comment(number, key, render.joined(job, word))
+            return
 
 
 async def _end_unstarted(desk: Desk, command_id: str, command: Request, reason: str) -> None:

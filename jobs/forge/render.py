@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent.plan import Plan, Step
 from jobs.commands import Explain
-from jobs.events import Finished, StepCommitted
+from jobs.events import Finished, Revised, Steered, StepCommitted
 from jobs.forge import proof
 from jobs.forge.encode import (
     cell_code,
@@ -59,7 +59,8 @@ def issue_comment(job: Job, public_url: str | None = None) -> str:
         parts = [
             "### A plan is waiting for your word",
             *plan_text(job.plan),
-            f"To go on: `/vibecode accept {job.digest[:8]}`. To drop it: `/vibecode stop`.",
+            f"To go on: `/vibecode accept {job.digest[:8]}`. To drop it: `/vibecode stop`.\n"
+            "To have it otherwise: `/vibecode` and what to change.",
         ]
     elif job.plan is None:
         parts = [_before_the_plan(job), _note(job)]
@@ -466,6 +467,7 @@ USAGE = """\
 | `/vibecode fix the flaky retry` | the work is planned and done; a draft pull request appears |
 | `/vibecode plan fix the flaky retry` | only a plan, which waits for your word |
 | `/vibecode accept` | go on with the plan that waits here |
+| `/vibecode` and more words | changes the plan that waits here, or tells the agent at work |
 | `/vibecode stop` | stop; commits are kept |
 | `/vibecode help` | this list |"""
 
@@ -479,15 +481,24 @@ def explain(command: Explain) -> str:
 
 
 def busy(job: Job) -> str:
-    """Why a second request on a thread is not taken while the first is at work or waits."""
-    if job.state == "awaiting_approval":
-        return (
-            f"A plan that {job.command.actor.login} asked for waits here. Accept it with "
-            f"`/vibecode accept {job.digest[:8]}` or drop it with `/vibecode stop`, then ask again."
-        )
+    """Why a plan is not made on a thread where a job is at work already."""
     return (
         f"I am still at what {job.command.actor.login} asked for here. Wait until it is done, or "
         "comment `/vibecode stop`, then ask again."
+    )
+
+
+def joined(job: Job, word: Steered | Revised) -> str:
+    """What became of a request on a thread where a job waits or is at work already."""
+    asked = inline(job.command.actor.login, 60)
+    if isinstance(word, Revised):
+        return (
+            f"A plan that {asked} asked for was waiting here, so I take this as what to change in "
+            "it, and plan anew. The plan before no longer counts."
+        )
+    return (
+        f"I am at what {asked} asked for here, so I tell this to the agent, which hears it before "
+        "it goes on. For something else, wait until this is done, or comment `/vibecode stop`."
     )
 
 

@@ -54,17 +54,6 @@ async def test_a_refused_stranger_does_not_keep_the_issue_from_a_maintainer(hous
     assert job_.state == "succeeded"
 
 
-async def test_a_second_request_hears_of_the_job_that_is_at_work(house: House) -> None:
-    scene = house.scene(README, script=HELLO)
-    first = await scene.job(await scene.say("/vibecode plan say hello"))
-
-    second = await scene.say("/vibecode do something else")
-
-    assert "refused" in await house.verdict(second.key)
-    assert (await house.store.load(first.id)).state == "awaiting_approval"
-    assert await scene.get("/pulls?state=all") == []
-
-
 async def test_help_says_what_can_be_said(house: House) -> None:
     scene = house.scene(README)
 

@@ -159,3 +159,29 @@ async def test_beyond_a_limit_there_is_a_line_for_each_text(
     noted = [event.text for event in kept if isinstance(event, Noted)]
     assert ("first " * 20).startswith("".join(said)) and sum(map(len, said)) >= 100
     assert noted[-1] == ("second " * 200)[:500]
+
+
+async def test_a_second_comment_changes_the_plan_that_waits(house: House) -> None:
+    scene = house.scene(README, script=revising)
+    first = await scene.job(await scene.say("/vibecode plan a greeting"))
+    said = await scene.say("/vibecode in French, please")
+    second = await planned_again(house, first)
+    assert "joined" in await house.verdict(said.key)
+    assert second.plan is not None and second.plan.title == "Say bonjour"
+    answer = await scene.answer("plan anew")
+    assert "maya" in answer
+    assert f"/vibecode accept {second.digest[:8]}" in await scene.answer("/vibecode accept")
+
+
+async def test_a_second_comment_is_told_to_the_agent_at_work(house: House) -> None:
+    scene = house.scene(README, script=listening)
+    first = await scene.say("/vibecode say hello")
+    job = await scene.job_when(first, lambda job: job.state == "running")
+    waits = await scene.say("/vibecode plan something else")
+    assert "refused" in await house.verdict(waits.key)
+    said = await scene.say("/vibecode in capitals")
+    assert "joined" in await house.verdict(said.key)
+    done = await scene.job_until(job.id, "succeeded")
+    assert [word.text for word in done.words] == ["in capitals"]
+    assert await scene.answer("tell this to the agent")
+    assert await scene.reactions(said) == ["eyes"]

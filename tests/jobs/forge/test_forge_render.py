@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from forge_jobs import PLAN, Story
+from forge_jobs import MAYA, PLAN, Story
 from forge_judge import assert_inert_to_bots, judged, shown
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +12,7 @@ from inline_snapshot import snapshot
 
 from agent.plan import Plan, Step
 from jobs.commands import Comment, Explain, Issue
+from jobs.events import Revised, Steered
 from jobs.forge import proof, render
 from jobs.forge.pieces import duration, together
 from jobs.job import Job
@@ -87,6 +88,7 @@ Seen in `src/itsdangerous/timed.py:41`.
 - Keep the old behaviour behind a flag? (yes / no) Without an answer: no.
 
 To go on: `/vibecode accept abcd1234`. To drop it: `/vibecode stop`.
+To have it otherwise: `/vibecode` and what to change.
 
 <sub>$0.03 · 2.0k tokens read, 60 % from the cache · 150 written · `/vibecode stop` stops it</sub>\
 """)
@@ -324,6 +326,7 @@ This is what I understand:
 | `/vibecode fix the flaky retry` | the work is planned and done; a draft pull request appears |
 | `/vibecode plan fix the flaky retry` | only a plan, which waits for your word |
 | `/vibecode accept` | go on with the plan that waits here |
+| `/vibecode` and more words | changes the plan that waits here, or tells the agent at work |
 | `/vibecode stop` | stop; commits are kept |
 | `/vibecode help` | this list |\
 """)
@@ -340,11 +343,17 @@ This is what I understand:
 
 
 def test_busy_says_what_to_do() -> None:
-    waiting = Story().plan_only().cloned().planned(waits=True).job
-    assert "`/vibecode accept abcd1234`" in render.refusal(render.busy(waiting))
     working = render.refusal(render.busy(Story().cloned().job))
     assert "still at what maya asked for" in working
     assert "`/vibecode stop`" in working
+
+
+def test_a_request_that_joins_is_told_what_became_of_it() -> None:
+    waiting = Story().plan_only().cloned().planned(waits=True).job
+    revised = render.joined(waiting, Revised(0, MAYA, "Smaller.", waiting.digest))
+    assert "plan anew" in revised and "no longer counts" in revised
+    steered = render.joined(Story().cloned().job, Steered(0, MAYA, "Mind the dots."))
+    assert "what maya asked for" in steered and "`/vibecode stop`" in steered
 
 
 # ── honesty ───────────────────────────────────────────────────────────────────────────────────────
