@@ -25,8 +25,8 @@ from jobs.events import (
     Planned,
     Received,
     Revised,
-    StepBegan,
     Steered,
+    StepBegan,
     StepCommitted,
     StepSkipped,
 )
