@@ -87,6 +87,7 @@ def _gauges(found: Health | None) -> CollectorRegistry:
     gauge("jobs_awaiting_approval", "Open jobs that wait for a person", found.waiting_jobs)
     gauge("oldest_command_seconds", "Age of the oldest unsettled command", found.oldest_command)
     gauge("oldest_delivery_seconds", "Age of the oldest unread delivery", found.oldest_delivery)
+    gauge("notifications_waiting", "Notifications that were not taken yet", found.untold)
     if found.memory is not None:
         gauge("redis_memory_ratio", "Redis's memory in use, of its maxmemory", found.memory)
     gauge("dollars_today", "Spent on the model since midnight UTC", float(found.usd_today))

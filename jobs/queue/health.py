@@ -38,6 +38,7 @@ class Health:
     waiting_jobs: int  # of those, the ones that wait for a person
     oldest_command: float  # seconds since it came and nobody settled it; 0: there is none
     oldest_delivery: float  # the same, of one that nobody read
+    untold: int  # notifications that were not taken yet
     memory: float | None  # the part of maxmemory that is used; None: there is no limit
     noeviction: bool
     looked: bool  # False: an empty store, and no worker looked on GitHub yet for what was lost
@@ -96,7 +97,8 @@ async def look(store: Store, now: float | None = None) -> Health:
             pipe.zrange("vc:commands", 0, 0, withscores=True)
             pipe.zrange("vc:deliveries", 0, 0, withscores=True)
             pipe.exists("vc:store")
-            entries, active, waiting, commands, deliveries, looked = await pipe.execute()
+            pipe.zcard("vc:outbox")
+            entries, active, waiting, commands, deliveries, looked, untold = await pipe.execute()
     jobs = sum(entry.startswith(b"j") for entry in entries)
     most = int(memory["maxmemory"])
     troubles = [trouble for raw in beats if raw and (trouble := _trouble(raw)) is not None]
@@ -107,6 +109,7 @@ async def look(store: Store, now: float | None = None) -> Health:
         waiting_jobs=waiting,
         oldest_command=_age(commands, at),
         oldest_delivery=_age(deliveries, at),
+        untold=untold,
         memory=int(memory["used_memory"]) / most if most else None,
         noeviction=memory["maxmemory_policy"] == "noeviction",
         looked=bool(looked),

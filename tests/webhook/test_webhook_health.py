@@ -4,6 +4,7 @@ import time
 
 from webhook_front import Front, commented
 
+from jobs.events import Finished
 from jobs.queue.health import Trouble, beat_of
 
 
@@ -39,6 +40,10 @@ async def test_the_gauges_follow_the_queue(front: Front) -> None:
     await front.store.redis.zadd("vc:commands", {command: time.time() - 600})
     assert 599 < (await gauges(front))["vibecoder_oldest_command_seconds"] < 700
     assert any("A request has waited for 60" in note for note in await notes(front))
+    (job,) = await front.store.jobs()
+    assert (await gauges(front))["vibecoder_notifications_waiting"] == 0
+    await front.store.append(job.id, [Finished(time.time(), "failed", "It did not work.")])
+    assert (await gauges(front))["vibecoder_notifications_waiting"] == 1
 
 
 async def test_a_workers_trouble_is_told_for_an_hour(front: Front) -> None:
