@@ -56,6 +56,7 @@ NOTES_KEPT = 2_000
 JOURNAL_BYTES = 8_000_000
 VERDICT_CHARS = 1_000
 FULL = 0.85  # of Redis's memory: beyond it no new jobs, so that the running ones can go on
+MOST_COUNTED = 1_000  # entries of the queue that are told apart
 MOST_OPEN = 100  # jobs of one installation that wait in the queue or run
 
 Kind = Literal["settle", "run"]
@@ -447,8 +448,14 @@ class Store:
             entries = await pipe.execute()
             for entry in entries:
                 pipe.zrank("arq:queue", entry or "")
-            ranks = await pipe.execute()
-        return {job_id: rank or 0 for job_id, rank in zip(job_ids, ranks, strict=True)}
+            ranks = [rank or 0 for rank in await pipe.execute()]
+            first = await self.redis.zrange("arq:queue", 0, min(max(ranks), MOST_COUNTED))
+        # Commands are in the queue too, and through in a moment.
+        jobs = [entry.startswith(b"j") for entry in first]
+        return {
+            job_id: sum(jobs[:rank]) + max(0, rank - len(jobs))
+            for job_id, rank in zip(job_ids, ranks, strict=True)
+        }
 
     async def of_installation(self, installation_id: int) -> list[str]:
         """Ids of the jobs that came through the installation, newest first, up to 5,000."""
