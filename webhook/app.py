@@ -105,6 +105,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await outward.close()
+        await signin.close()
         await sessions.close()
         await oauth.close()
         await github.close()

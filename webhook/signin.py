@@ -9,6 +9,7 @@ Between leaving for GitHub and coming back, everything is in one sealed cookie: 
 the one that GitHub hands back, so a visit that was begun in another browser ends here.
 """
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -26,7 +27,6 @@ from urllib.parse import urlencode
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -154,6 +154,13 @@ class SignIn:
         self._site = site
         self._seal = seal
         self._redirects = redirects
+        self._revoking: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Revokes no further tokens: nobody has them, and they end by themselves within hours."""
+        for task in self._revoking:
+            task.cancel()
+        await asyncio.gather(*self._revoking, return_exceptions=True)
 
     def operations(self) -> tuple[Operation, ...]:
         return (
@@ -235,8 +242,8 @@ class SignIn:
         else:
             token = await self._sessions.begin(person.id, grant)
             response = RedirectResponse(visit.next, HTTPStatus.SEE_OTHER, _HEADERS)
-            if old := self._site.cookie(request, COOKIE):
-                response.background = BackgroundTask(self._end, old)
+            if before := self._site.cookie(request, COOKIE):
+                await self._end(before)
             self._site.set_cookie(request, response, COOKIE, token, COOKIE_SECONDS)
         self._site.drop_cookie(request, response, _VISIT_COOKIE)
         log.info("signed in", login=person.login, phone=bool(visit.redirect))
@@ -319,17 +326,19 @@ class SignIn:
         response = Response(status_code=HTTPStatus.NO_CONTENT)
         response.headers["Cache-Control"] = "no-store"
         self._site.drop_cookie(request, response, COOKIE)
-        session = await self._sessions.end(token) if token else None
-        if session is not None:
-            log.info("signed out", person=session.person)
-            response.background = BackgroundTask(self._revoke, session.grant.token)
+        if token:
+            await self._end(token)
         return response
 
     async def _end(self, token: str) -> None:
-        """The session that a new one takes the place of."""
         session = await self._sessions.end(token)
-        if session is not None:
-            await self._revoke(session.grant.token)
+        if session is None:
+            return
+        log.info("signed out", person=session.person)
+        # Nobody waits for GitHub, not even the next request on this connection.
+        task = asyncio.create_task(self._revoke(session.grant.token))
+        self._revoking.add(task)
+        task.add_done_callback(self._revoking.discard)
 
     async def _revoke(self, token: str) -> None:
         try:

@@ -176,6 +176,17 @@ async def test_whatever_goes_wrong_a_session_works_or_has_ended_for_good(
 # Ending
 
 
+async def test_signing_out_takes_githubs_token_back(town: Town) -> None:
+    token, other = await town.phone(), await town.phone()
+    headers = {"Authorization": f"Bearer {token}"}
+    before = tokens_of(town, "maya")
+    assert (await town.front.http.delete("/api/session", headers=headers)).status_code == 204
+    assert (await town.who(token)).status_code == 401
+    while tokens_of(town, "maya") == before:  # noqa: ASYNC110  # nobody waits for it
+        await asyncio.sleep(0.005)
+    assert (await town.who(other)).status_code == 200
+
+
 async def test_taking_the_app_back_at_github_ends_all_sessions_at_once(town: Town) -> None:
     mine, also_mine, robs = await town.phone(), await town.phone(), await town.phone("rob")
     async with another(town) as other, httpx.AsyncClient(base_url=town.world.base_url) as admin:

@@ -1,5 +1,6 @@
 """Signing in, by browser and by phone: the whole way, and everything that must not work."""
 
+import asyncio
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -41,6 +42,16 @@ async def test_a_browser_signs_in_and_out(town: Town) -> None:
         assert cookie(browser) == ""
         assert (await browser.get("/api/session")).status_code == 401
     assert (await town.who(token)).status_code == 401
+
+
+async def test_signing_out_waits_for_no_github(town: Town) -> None:
+    async with town.browser() as browser:
+        await town.sign_in(browser)
+        town.world.faults.add("DELETE", "/applications/.*/token", delay=60, status=503)
+        headers = {"Origin": town.front.url}
+        async with asyncio.timeout(30):
+            assert (await browser.delete("/api/session", headers=headers)).status_code == 204
+            assert (await browser.get("/api/session")).status_code == 401  # the same connection
 
 
 async def test_a_phone_signs_in_and_out(town: Town) -> None:

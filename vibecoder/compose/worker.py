@@ -77,7 +77,7 @@ async def worker(
             minutes=settings.vibecoder_job_minutes,
             folder=stack.enter_context(clones(settings.vibecoder_state_dir / "clones")),
             # Only where there is an app to watch a job in.
-            public_url=settings.public_url if PHONE.is_dir() else None,
+            public_url=settings.origin() if PHONE.is_dir() else None,
             seal=seal,
         )
         rebuilding = Rebuilding(store, github, seal, parse, shop.spending)
