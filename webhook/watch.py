@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from jobs.events import JobEvent
 from jobs.job import Job
-from jobs.queue.errors import JobUnknown
+from jobs.queue.errors import JobUnknown, StoreUnreachable
 from jobs.queue.fanout import Fanout, Feed, order
 from webhook import shown
 from webhook.access import JOB_ID, Access, hidden
@@ -39,7 +39,7 @@ from webhook.wire import valid
 
 KEEP_ALIVE = 15.0  # seconds of silence after which a comment shows that we are there
 RECHECK = 30.0  # seconds between two looks whether the person may still see it
-UNSURE = 10  # looks that may fail because GitHub is away
+UNSURE = 10  # looks that may fail because GitHub or Redis is away
 AFTER_END = 300.0  # seconds for which a stream stays open that has nothing more to tell
 HURRY = 0.3  # seconds in which the last words of a stream must be out when this process goes
 # iOS shows nothing before some 500 characters.
@@ -195,7 +195,7 @@ class EventStream(Response):
                 if not await self._allowed(self._feed.job):
                     return
                 unsure = 0
-            except (Unavailable, GitHubFailed):
+            except (Unavailable, GitHubFailed, StoreUnreachable):
                 unsure += 1
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 from webhook_front import Front, front_of
+from webhook_people import Town
 from webhook_place import WISH, Place, detail
 from webhook_story import ends, follows, plans
 from webhook_watcher import Event, Phone, events, line
@@ -192,8 +193,14 @@ class Redis:
     running: redis.EmbeddedRedis
 
     def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def kill(self) -> None:
         os.kill(self.running.pid, signal.SIGKILL)
         os.waitpid(self.running.pid, 0)
+
+    def start(self) -> None:
         self.running = redis.start(self.folder, die_with_parent=True)
 
 
@@ -290,3 +297,29 @@ async def test_after_redis_lost_all_the_stream_begins_anew(place: Place) -> None
     assert all(event_id > last for event_id, _ in again)
     async with watching(place, job_id, after=last) as stream:  # who slept over it
         assert await until(stream, "planned") == again
+
+
+async def test_a_signed_in_watcher_sits_out_an_outage_of_redis(
+    town: Town, mortal: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the session still stands is asked of Redis, which does not say meanwhile."""
+    monkeypatch.setattr("webhook.watch.RECHECK", 0.01)
+    monkeypatch.setattr("webhook.watch.UNSURE", 1_000)
+    store = Store(connect(mortal.running.url, retries=2))
+    async with front_of(town.door, store) as front:
+        town.world.callback_urls = (f"{front.url}/auth/github/callback",)
+        token = await replace(town, front=front).phone()
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await front.http.post("/api/plans", json=WISH, headers=headers)
+        job_id = answer.json()["job_id"]
+        path = f"/api/jobs/{job_id}/events"
+        async with front.http.stream("GET", path, headers=headers) as line:
+            stream = events(line)
+            await until(stream, "received")
+            mortal.kill()
+            for _ in range(3):  # by then it was asked for the watcher as well
+                assert (await front.http.get("/api/session", headers=headers)).status_code == 503
+            mortal.start()
+            await plans(store, job_id)
+            await until(stream, "planned")
+    await store.close()
