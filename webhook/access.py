@@ -26,6 +26,7 @@ class Access:
     """Who calls, and what is theirs. `caller` raises NotSignedIn."""
 
     caller: Callable[[Request], Awaitable[Caller]]
+    signed_out: Callable[[Caller], Awaitable[None]]  # returns then
     store: Store
     github: GitHub
     allow: tuple[str, ...]  # accounts that the operator lets in; empty: all

@@ -43,7 +43,7 @@ class Api:
         self._store = store
         self._github = github
         self._view = view
-        self._access = Access(callers.of, store, github, allow)
+        self._access = Access(callers.of, callers.until_signed_out, store, github, allow)
         self._act = Act(self._access)
         self._browse = Browse(self._access)
         self._watch = Watch(self._access, view)

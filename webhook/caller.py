@@ -1,5 +1,6 @@
 """Who calls: by a session's token, by a GitHub user token issued to this App, or by a cookie."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -49,6 +50,13 @@ class Callers:
         except TokenRefused:
             raise await self._sessions.refused(session) from None
         return Caller(person.actor, session.grant.token, person.avatar_url, session.hash)
+
+    async def until_signed_out(self, caller: Caller) -> None:
+        """Returns soon after the caller's session ended; never for a token of GitHub's."""
+        if caller.session:
+            await self._sessions.until_ended(caller.session)
+        else:
+            await asyncio.Event().wait()
 
     def presented(self, request: Request) -> str:
         """The token that came along, good or not. Raises NotSignedIn, NotAllowed."""

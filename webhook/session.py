@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import structlog
 from pydantic import TypeAdapter
 
-from jobs.queue.errors import StoreUnreachable
+from jobs.queue.errors import QueueError, StoreUnreachable
 from jobs.queue.sessions import SessionStore
 from jobs.seal import Seal, SealBroken
 from webhook.oauth import Grant, OAuth, challenge_of
@@ -27,6 +27,7 @@ CODE_SECONDS = 60
 EARLY = 300.0  # seconds before its end at which a token is renewed
 PATIENCE = 15.0  # seconds that a request waits for another process to renew
 _LOOK = 0.05  # seconds between two looks whether it has
+LOOK = 1.0  # seconds between two looks at sessions that have streams open
 _SAVING = (0.2, 0.5, 1.0, 2.0, 4.0)  # seconds before each further try to keep what was renewed
 _GRANT = TypeAdapter(Grant)
 
@@ -41,6 +42,14 @@ class Session:
     person: int  # GitHub's id
     grant: Grant
     sealed: bytes = field(repr=False)  # the grant as it is kept
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A session that somebody waits for the end of."""
+
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    by: int = 0  # how many wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +82,13 @@ class Sessions:
         self._oauth = oauth
         self._seal = seal
         self._renewing: dict[str, asyncio.Task[Session]] = {}
+        self._watched: dict[str, _Watched] = {}
+        self._watching: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Waits for what GitHub was asked: an answer that nobody keeps would end a session."""
+        if self._watching is not None:
+            self._watching.cancel()
         await asyncio.gather(*self._renewing.values(), return_exceptions=True)
 
     async def begin(self, person: int, grant: Grant) -> str:
@@ -110,6 +123,28 @@ class Sessions:
             return None
         await self._store.end(hash)
         return session
+
+    async def until_ended(self, hash: str) -> None:
+        """Returns when the session has ended, whoever ended it; a second later at most."""
+        watched = self._watched.setdefault(hash, _Watched())
+        watched.by += 1
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+        try:
+            await watched.ended.wait()
+        finally:
+            watched.by -= 1
+            if not watched.by:
+                del self._watched[hash]
+
+    async def _watch(self) -> None:
+        """One look for all who wait in this process."""
+        while self._watched:
+            await asyncio.sleep(LOOK)
+            with suppress(QueueError):
+                for hash in await self._store.ended(self._watched):
+                    if hash in self._watched:
+                        self._watched[hash].ended.set()
 
     async def end_all(self, person: int) -> int:
         """Ends all sessions of a person; how many there were."""

@@ -81,7 +81,13 @@ class Watch:
             raise hidden(job_id) from None
         try:
             await self._access.sight_of(caller, feed.job)
-            return EventStream(self.fanout, feed, feed.place(after), partial(self._sees, request))
+            return EventStream(
+                self.fanout,
+                feed,
+                feed.place(after),
+                allowed=partial(self._sees, request),
+                signed_out=partial(self._access.signed_out, caller),
+            )
         except BaseException:
             self.fanout.leave(feed)
             raise
@@ -107,7 +113,13 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, fanout: Fanout, feed: Feed, place: int, allowed: Callable[[Job], Awaitable[bool]]
+        self,
+        fanout: Fanout,
+        feed: Feed,
+        place: int,
+        *,
+        allowed: Callable[[Job], Awaitable[bool]],
+        signed_out: Callable[[], Awaitable[None]],
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -122,6 +134,7 @@ class EventStream(Response):
         self._feed = feed
         self._place = place
         self._allowed = allowed
+        self._signed_out = signed_out
         self._quiet_since = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,6 +163,7 @@ class EventStream(Response):
             gone,
             asyncio.create_task(self._in_silence(send)),
             asyncio.create_task(self._while_allowed()),
+            asyncio.create_task(self._until_signed_out()),
             asyncio.create_task(self._feed.until_over()),
         }
         try:
@@ -162,6 +176,9 @@ class EventStream(Response):
             if not task.cancelled():
                 task.result()  # raises what it raised
         return gone.cancelled()
+
+    async def _until_signed_out(self) -> None:
+        await self._signed_out()
 
     async def _stream(self, send: Send) -> None:
         await _out(send, _GREETING)

@@ -6,6 +6,7 @@ vc:sessions:<person> zset of a person's sessions by when they signed in
 vc:once:<hash>       what can be taken once, within seconds
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,14 @@ redis.call('DEL', all)
 return ended
 """
 
+_ENDED = """
+local ended = {}
+for _, hash in ipairs(ARGV) do
+  if redis.call('EXISTS', 'vc:session:' .. hash) == 0 then ended[#ended + 1] = hash end
+end
+return ended
+"""
+
 _TAKE = """
 local value = redis.call('GET', KEYS[1])
 redis.call('DEL', KEYS[1])
@@ -103,7 +112,7 @@ class SessionStore:
     def __init__(self, store: Store) -> None:
         self._redis = store.redis
         scripts = {"open": _OPEN, "load": _LOAD, "renewed": _RENEWED, "let_go": _LET_GO,
-                   "end": _END, "end_all": _END_ALL}  # fmt: skip
+                   "end": _END, "end_all": _END_ALL, "ended": _ENDED}  # fmt: skip
         self._scripts = {name: self._redis.register_script(text) for name, text in scripts.items()}
         self._take = self._redis.register_script(_TAKE)
 
@@ -143,6 +152,10 @@ class SessionStore:
     async def end_all(self, person: int) -> int:
         """Ends all sessions of a person; how many there were."""
         return int(await self._run("end_all", person))
+
+    async def ended(self, hashes: Iterable[str]) -> list[str]:
+        """Those of them that have ended; to look counts as no use."""
+        return [raw.decode() for raw in await self._run("ended", *hashes)]
 
     async def keep_once(self, hash: str, value: bytes, seconds: int) -> None:
         """Something that `take_once` gives to the first who asks."""

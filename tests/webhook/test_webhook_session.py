@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -174,6 +174,48 @@ async def test_whatever_goes_wrong_a_session_works_or_has_ended_for_good(
 
 
 # Ending
+
+
+@pytest.mark.parametrize("how", ["sign out", "taken back", "oldest of eleven"])
+async def test_open_streams_end_with_their_session(town: Town, how: str) -> None:
+    token, robs = await town.phone(), await town.phone("rob")
+    headers = {"Authorization": f"Bearer {token}"}
+    asked = await town.front.http.post("/api/plans", json=WISH, headers=headers)
+    path = f"/api/jobs/{asked.json()['job_id']}/events"
+    async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(another(town))
+
+        async def watching(door: Town, token: str) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}"}
+            stream = door.front.http.stream("GET", path, headers=headers)
+            answer = await stack.enter_async_context(stream)
+            assert answer.status_code == 200
+            return answer
+
+        mine = [await watching(each, token) for each in (town, town, other)]
+        his = await watching(town, robs)
+        if how == "sign out":
+            await town.front.http.delete("/api/session", headers=headers)
+        elif how == "taken back":
+            sender = {"id": town.world.account("maya").id, "login": "maya"}
+            revoked = await town.front.deliver(
+                {"action": "revoked", "sender": sender},
+                "github_app_authorization",
+                secret=town.world.webhook_secret,
+            )
+            assert revoked.status_code == 202
+        else:
+            for _ in range(MOST):
+                await town.phone()
+        async with asyncio.timeout(20):  # long before anybody looks whether they may still see it
+            for answer in mine:
+                assert b"received" in await answer.aread()
+        lines = his.aiter_lines()
+        assert (await anext(lines)).startswith(":")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                while True:
+                    await anext(lines)
 
 
 async def test_signing_out_takes_githubs_token_back(town: Town) -> None:
