@@ -12,7 +12,9 @@ from typing import Any, cast
 from jobs.queue.connection import told
 from jobs.queue.store import Store
 
+# Each begins to write at once, so that it goes on where Redis is full (scripts.py, even_when_full).
 _TAKE = """
+redis.call('DEL', 'vc:none')
 local lent_ms, most = tonumber(ARGV[1]), ARGV[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -31,6 +33,7 @@ return 1
 """
 
 _PUT_OFF = """
+redis.call('DEL', 'vc:none')
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 return redis.call('ZADD', 'vc:outbox', 'XX', now + ARGV[2], ARGV[1])

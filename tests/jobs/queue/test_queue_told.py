@@ -385,6 +385,23 @@ async def test_no_address_inside_is_called(office: Office, log: list[EventDict])
     assert await office.subscriptions.of(ANN.id) == []
 
 
+async def test_it_is_told_where_redis_is_full(office: Office) -> None:
+    """Above all then: the end of a job gets through, and so does the word of it."""
+    phone = await office.browser("phone")
+    phone.moods.append(Mood(503))
+    job_id = await office.job()
+    before = (await office.store.redis.config_get("maxmemory"))["maxmemory"]
+    async with office.telling():
+        await office.store.redis.config_set("maxmemory", 1)
+        try:
+            await office.ends(job_id)
+            await phone.one()
+            await office.at_rest()
+        finally:
+            await office.store.redis.config_set("maxmemory", before)
+    assert len(office.pushes.told) == 1
+
+
 async def test_ntfy_says_it_in_json(office: Office) -> None:
     office.pushes.ntfy_moods += [Mood(500), Mood(429, {"Retry-After": "1"})]
     async with office.telling(vapid=None):
