@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 
 from jobs.commands import EndSessions
 from jobs.outward import Outward
-from jobs.queue.errors import QueueError, StoreFull, StoreUnreachable
+from jobs.queue.errors import Newer, QueueError, StoreFull, StoreUnreachable
 from jobs.queue.sessions import SessionStore
 from jobs.queue.store import Delivery, Store
 from jobs.queue.subscriptions import Subscriptions
@@ -135,6 +135,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
             HTTPException: problems.answer_http,
             StoreUnreachable: _no_store,
             StoreFull: _no_store,
+            Newer: _upgrading,
             Exception: problems.answer_bug,
         },
     )
@@ -261,3 +262,7 @@ async def _to_phone(request: Request) -> Response:
 async def _no_store(request: Request, error: Exception) -> Response:
     sentence = f"{error} Nothing was accepted; please send it again in a minute."
     return await problems.answer(request, Unavailable(sentence, retry_after=60))
+
+
+async def _upgrading(request: Request, error: Exception) -> Response:
+    return await problems.answer(request, Unavailable(str(error), retry_after=10))

@@ -39,6 +39,7 @@ from jobs.job import Job
 
 SHORT = 7  # digits of a commit's sha that GitHub makes a link of
 ROWS = 30
+WORDS = 5  # that people said meanwhile, the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,12 @@ def issue_comment(job: Job, public_url: str | None = None) -> str:
 
 
 def _asked(job: Job) -> str:
-    return f"{inline(job.command.actor.login, 60)} asked:\n{quoted(job.command.text, 1_500)}"
+    asked = f"{inline(job.command.actor.login, 60)} asked:\n{quoted(job.command.text, 1_500)}"
+    more = [
+        f"{inline(word.actor.login, 60)} said:\n{quoted(word.text, 500)}"
+        for word in job.words[-WORDS:]
+    ]
+    return "\n\n".join([asked, *more])
 
 
 def _before_the_plan(job: Job) -> str:

@@ -26,6 +26,7 @@ Render = Callable[[str, Job, JobEvent], bytes | None]
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
 BLOCK_MS = 3_000  # shorter than the pool's socket timeout, which takes silence for a dead peer
+AT_ONCE = 65_536  # bytes: what a slow watcher has not taken yet must not pile up
 PAUSE = 0.5  # seconds before Redis is asked again after it failed
 
 
@@ -61,8 +62,12 @@ class Feed:
         return max(self._begin, bisect_right(self._ids, order(after)))
 
     def since(self, place: int) -> tuple[bytes, int]:
-        """What came since that place, and the place after it."""
-        return b"".join(self._sent[place:]), len(self._sent)
+        """What came since that place, as much as is sent at once, and the place after it."""
+        end, size = place, 0
+        while end < len(self._sent) and size < AT_ONCE:
+            size += len(self._sent[end])
+            end += 1
+        return b"".join(self._sent[place:end]), end
 
     async def more(self, place: int) -> None:
         """Returns when there is something after that place."""

@@ -515,6 +515,8 @@ class Store:
                     for index in indexes:
                         await self.redis.zrem(index, job_id)
                 continue
+            except Newer:
+                continue  # until the upgrade is through
             if actor_id is None or job.command.actor.id == actor_id:
                 found.append(job)
         return found

@@ -284,6 +284,16 @@ async def record(store: Store, job_id: str) -> list[dict[str, object]]:
     return found
 
 
+async def test_a_long_story_is_told_whole(place: Place) -> None:
+    job_id = await place.planned()
+    for at in range(50):
+        await place.store.append(job_id, [Noted(at * 10 + n, "x" * 1_000) for n in range(10)])
+    await ends(place.store, job_id, "succeeded", "Done.")
+    async with watching(place, job_id) as stream:
+        seen = await until(stream, "finished")
+    assert [event["at"] for _, event in seen if event["type"] == "noted"] == list(range(500))
+
+
 async def test_after_redis_lost_all_the_stream_begins_anew(place: Place) -> None:
     job_id = await place.planned()
     kept = [event for _, event in await place.store.history(job_id)]

@@ -356,6 +356,15 @@ def test_a_request_that_joins_is_told_what_became_of_it() -> None:
     assert "what maya asked for" in steered and "`/vibecode stop`" in steered
 
 
+def test_what_people_said_meanwhile_is_shown_to_all_who_follow() -> None:
+    story = Story().cloned().planned()
+    for number in range(7):
+        story.add(Steered(0, MAYA, f"Mind dot {number}. {WORDS}"))
+    shown_ = render.issue_comment(story.job)
+    assert "maya said:\n> Mind dot 6." in shown_ and "dot 2" in shown_ and "dot 1" not in shown_
+    assert_inert_to_bots(shown_)
+
+
 # ── honesty ───────────────────────────────────────────────────────────────────────────────────────
 
 
