@@ -52,6 +52,7 @@ class Process:
     running: asyncio.subprocess.Process | None = None
     frozen: bool = False
     pids: list[int] = field(default_factory=list)
+    _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def alive(self) -> bool:
@@ -73,14 +74,15 @@ class Process:
         await self.start()
 
     async def start(self) -> None:
-        if self.alive:
-            return
-        with self.log.open("ab") as out:
-            self.running = await asyncio.create_subprocess_exec(
-                *self.command, cwd=self.folder, env=self.environment, stdout=out, stderr=out
-            )
-        self.frozen = False
-        self.pids.append(self.running.pid)
+        async with self._starting:  # two injuries may each want it back
+            if self.alive:
+                return
+            with self.log.open("ab") as out:
+                self.running = await asyncio.create_subprocess_exec(
+                    *self.command, cwd=self.folder, env=self.environment, stdout=out, stderr=out
+                )
+            self.frozen = False
+            self.pids.append(self.running.pid)
 
     def last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
