@@ -96,7 +96,7 @@ class Teller:
         self._sees = sees
         self._clock = clock
         self._lent, self._patience = 3 * lease_seconds, 2 * lease_seconds
-        self._pause = 0.2 * lease_seconds
+        self._pause = 0.3 * lease_seconds
 
     async def run(self) -> None:
         """Until cancelled."""

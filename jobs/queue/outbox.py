@@ -14,6 +14,7 @@ from jobs.queue.store import Store
 
 # Each begins to write at once, so that it goes on where Redis is full (scripts.py, even_when_full).
 _TAKE = """
+if redis.call('EXISTS', 'vc:outbox') == 0 then return {} end
 redis.call('DEL', 'vc:none')
 local lent_ms, most = tonumber(ARGV[1]), ARGV[2]
 local clock = redis.call('TIME')
