@@ -1,5 +1,6 @@
 """The phone's screen for browsers: the web export of `mobile/`, served at `/app`."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -40,17 +41,16 @@ class Phone(StaticFiles):
         self._policy = _policy(github_url)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        asked = Headers(scope=scope)
         try:
-            response = await super().get_response(path, scope)
+            response = await self._small(path, scope, asked)
         except HTTPException as error:
             # By what is accepted, not by suffix: routes may well hold a dot.
-            if error.status_code != 404 or "text/html" not in Headers(scope=scope).get(
-                "accept", ""
-            ):
+            if error.status_code != 404 or "text/html" not in asked.get("accept", ""):
                 raise
             response = await super().get_response("index.html", scope)
             path = "index.html"
-        forever = path.replace("\\", "/").startswith(_FOREVER)
+        forever = _stays(path)
         response.headers["Cache-Control"] = (
             "public, max-age=31536000, immutable" if forever else "no-cache"
         )
@@ -58,3 +58,17 @@ class Phone(StaticFiles):
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
+
+    async def _small(self, path: str, scope: Scope, asked: Headers) -> Response:
+        """The file; the gzip of it where the export made one, and the browser takes it."""
+        if _stays(path) and "gzip" in asked.get("accept-encoding", ""):
+            with suppress(HTTPException):
+                response = await super().get_response(f"{path}.gz", scope)
+                response.headers["Content-Encoding"] = "gzip"
+                response.headers["Vary"] = "Accept-Encoding"
+                return response
+        return await super().get_response(path, scope)
+
+
+def _stays(path: str) -> bool:
+    return path.replace("\\", "/").startswith(_FOREVER)

@@ -1,5 +1,6 @@
 """The screen at /app: how its files are served. tests/e2e/test_e2e_phone.py clicks through it."""
 
+import gzip
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,18 @@ async def test_files_with_a_hash_in_their_name_stay(exported: Front) -> None:
         answer = await exported.http.get(path)
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
+
+
+async def test_the_app_travels_compressed(exported: Front, tmp_path: Path) -> None:
+    script = "/app/_expo/static/js/entry-1.js"
+    (tmp_path / "dist/_expo/static/js/entry-1.js.gz").write_bytes(gzip.compress(b"start()"))
+    small = await exported.http.get(script)
+    assert (small.text, small.headers["content-encoding"]) == ("start()", "gzip")
+    assert "javascript" in small.headers["content-type"]
+    assert "immutable" in small.headers["cache-control"]
+    plain = await exported.http.get(script, headers={"Accept-Encoding": "identity"})
+    assert plain.text == "start()"
+    assert "content-encoding" not in plain.headers
 
 
 async def test_what_is_no_file_is_no_page_for_programs(exported: Front) -> None:
