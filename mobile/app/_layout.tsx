@@ -1,8 +1,10 @@
-import { DarkTheme, DefaultTheme, Stack, ThemeProvider } from 'expo-router';
+import { DarkTheme, DefaultTheme, type ErrorBoundaryProps, Stack, ThemeProvider } from 'expo-router';
 import { StatusBar } from 'expo-status-bar';
+import { StyleSheet, View } from 'react-native';
 
 import { SessionProvider } from '@/session';
-import { useIsDark, useTheme } from '@/theme';
+import { space, useIsDark, useTheme } from '@/theme';
+import { Button, Heading, Problem, Words } from '@/ui';
 
 export const unstable_settings = { anchor: '(tabs)' };
 
@@ -26,3 +28,23 @@ export default function Layout() {
     </SessionProvider>
   );
 }
+
+/** The app itself failed. Jobs do not notice. */
+export function ErrorBoundary({ error, retry }: ErrorBoundaryProps) {
+  const theme = useTheme();
+  return (
+    <View role="main" style={[styles.page, { backgroundColor: theme.background }]}>
+      <Heading level={1}>The app stumbled</Heading>
+      <Words>Your jobs go on. Please tell whoever runs this what it says here.</Words>
+      <Problem>{error.message}</Problem>
+      <View style={styles.row}>
+        <Button label="Try again" onPress={() => void retry()} />
+      </View>
+    </View>
+  );
+}
+
+const styles = StyleSheet.create({
+  page: { flex: 1, gap: space.large, justifyContent: 'center', padding: space.large },
+  row: { flexDirection: 'row' },
+});

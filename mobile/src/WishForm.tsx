@@ -4,12 +4,17 @@ import { KeyboardAvoidingView, Platform, ScrollView, StyleSheet, View } from 're
 
 import type { Issue, Repository } from './api/client';
 import { Composer } from './Composer';
+import { hasEnded } from './fold';
+import { JobRow } from './JobRow';
 import { Picker } from './Picker';
 import { useSession } from './session';
 import * as storage from './storage';
 import { page, space, useTheme } from './theme';
 import { Card, Heading, Problem, Words } from './ui';
 import { useDraft } from './useDraft';
+import { useJobs } from './useJobs';
+
+const MOST = 3; // jobs under way that show
 
 /** Where the last wish went. */
 type Place = { repository: string; defaultBranch: string; branch: string | null };
@@ -116,6 +121,7 @@ export function WishForm({ onAsked }: { onAsked: (job: string) => void }) {
           request is all that comes of it.
         </Words>
         {problem ? <Problem>{problem}</Problem> : null}
+        <UnderWay />
       </ScrollView>
       <View style={[styles.bar, { backgroundColor: theme.card, borderColor: theme.border }]}>
         <View style={styles.column}>
@@ -132,6 +138,23 @@ export function WishForm({ onAsked }: { onAsked: (job: string) => void }) {
         </View>
       </View>
     </KeyboardAvoidingView>
+  );
+}
+
+/** What waits for the person, then what is at work. */
+function UnderWay() {
+  const { jobs } = useJobs(null);
+  const open = (jobs ?? []).filter((job) => !hasEnded(job.state));
+  const waiting = open.filter((job) => job.state === 'awaiting_approval');
+  const shown = [...waiting, ...open.filter((job) => !waiting.includes(job))].slice(0, MOST);
+  if (!shown.length) return null;
+  return (
+    <>
+      <Heading>Under way</Heading>
+      {shown.map((job) => (
+        <JobRow key={job.job_id} job={job} />
+      ))}
+    </>
   );
 }
 

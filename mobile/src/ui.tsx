@@ -145,7 +145,9 @@ export function TextButton({ label, aria = label, onPress, tone = 'accent' }: Te
   );
 }
 
-export function CopyButton({ text, label }: { text: string; label: string }) {
+type CopyProps = { text: string; label: string; shown?: string };
+
+export function CopyButton({ text, label, shown = 'Copy' }: CopyProps) {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return;
@@ -154,7 +156,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   }, [copied]);
   return (
     <TextButton
-      label={copied ? 'Copied' : 'Copy'}
+      label={copied ? 'Copied' : shown}
       aria={copied ? 'Copied' : label}
       onPress={() => void Clipboard.setStringAsync(text).then(() => setCopied(true))}
     />

@@ -13,7 +13,7 @@ export const SHORT: Record<State, string> = {
   succeeded: 'Done',
   failed: 'Failed',
   cancelled: 'Cancelled',
-  stopped: 'Stopped',
+  stopped: 'Stopped at a limit',
 };
 
 export const TONE: Record<State, Tone> = {

@@ -162,6 +162,8 @@ export function service() {
     switch (path) {
       case '/api/session':
         return answer(200, { login: 'maya', avatar_url: null });
+      case '/api/jobs':
+        return answer(200, { jobs: [] });
       case '/api/plans':
         return answer(200, { job_id: 'j1' });
       case '/api/agent/execute':

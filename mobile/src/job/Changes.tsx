@@ -58,7 +58,7 @@ export function Changes({ id, commits }: { id: string; commits: readonly Commit[
               label={wrap ? 'Scroll long lines' : 'Wrap long lines'}
               onPress={() => setWrap(!wrap)}
             />
-            <CopyButton text={asPatch(diff)} label="Copy all changes" />
+            <CopyButton text={asPatch(diff)} label="Copy all changes" shown="Copy all" />
           </View>
           {diff.files.map((file) => (
             <FileChanges

@@ -63,11 +63,12 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
           {part === 'plan' ? (
             <>
               {hasEnded(view.state) ? <Ending id={id} {...job} /> : null}
-              <Wish view={view} />
+              {view.mayWork ? null : <Wish view={view} />}
               <PlanView
                 view={view}
                 onQuote={(words) => setDraft(draft ? `${draft}\n${words}` : words)}
               />
+              {view.mayWork ? <Wish view={view} /> : null}
             </>
           ) : (
             <Changes id={id} commits={view.commits} />

@@ -5,7 +5,7 @@ import type { Plan } from '../api/client';
 import { hasEnded, type View as Job } from '../fold';
 import { Inline, Markdown } from '../Markdown';
 import { space, useTheme } from '../theme';
-import { Card, Code, CodeBlock, CopyButton, Heading, TextButton, Words } from '../ui';
+import { Card, Code, CodeBlock, CopyButton, Folded, Heading, TextButton, Words } from '../ui';
 import { unquoted } from '../words';
 import { StepRow } from './StepRow';
 
@@ -16,6 +16,19 @@ export function PlanView({ view, onQuote }: Props) {
   const { plan } = view;
   if (plan === null) return view.seq && !hasEnded(view.state) ? <Writing view={view} /> : null;
   const waits = view.state === 'awaiting_approval';
+  const steps = (
+    <View role="list" aria-label="Steps" style={styles.steps}>
+      {plan.steps.map((step, index) => (
+        <StepRow
+          key={step.id}
+          step={step}
+          number={index + 1}
+          view={view}
+          onChange={waits ? onQuote : null}
+        />
+      ))}
+    </View>
+  );
   return (
     <Card>
       <View style={styles.head}>
@@ -24,22 +37,45 @@ export function PlanView({ view, onQuote }: Props) {
         </View>
         <CopyButton text={asMarkdown(plan)} label="Copy plan" />
       </View>
+      {waits ? (
+        <>
+          <Before plan={plan} onAnswer={onQuote} />
+          {steps}
+          <After plan={plan} />
+        </>
+      ) : (
+        // It was read; what happens now comes first.
+        <>
+          {steps}
+          <Folded aria="About this plan" title={<Words tone="muted">About this plan</Words>}>
+            <View style={styles.about}>
+              <Before plan={plan} onAnswer={null} />
+              <After plan={plan} />
+            </View>
+          </Folded>
+        </>
+      )}
+    </Card>
+  );
+}
+
+type BeforeProps = { plan: Plan; onAnswer: ((words: string) => void) | null };
+
+function Before({ plan, onAnswer }: BeforeProps) {
+  return (
+    <>
       <Markdown>{plan.summary}</Markdown>
       {plan.root_cause ? <Part title="Cause">{plan.root_cause}</Part> : null}
       {plan.questions.map((question) => (
-        <Question key={question.text} {...question} onAnswer={waits ? onQuote : null} />
+        <Question key={question.text} {...question} onAnswer={onAnswer} />
       ))}
-      <View role="list" aria-label="Steps" style={styles.steps}>
-        {plan.steps.map((step, index) => (
-          <StepRow
-            key={step.id}
-            step={step}
-            number={index + 1}
-            view={view}
-            onChange={waits ? onQuote : null}
-          />
-        ))}
-      </View>
+    </>
+  );
+}
+
+function After({ plan }: { plan: Plan }) {
+  return (
+    <>
       {plan.verification.length ? (
         <View style={styles.part}>
           <Heading level={3}>Checked with</Heading>
@@ -50,7 +86,7 @@ export function PlanView({ view, onQuote }: Props) {
       {plan.out_of_scope.length ? <Part title="Left out">{bullets(plan.out_of_scope)}</Part> : null}
       {plan.evidence.length ? <Part title="Seen in">{bullets(plan.evidence.map(code))}</Part> : null}
       <Code>{`Plan ${plan.digest.slice(0, 8)}`}</Code>
-    </Card>
+    </>
   );
 }
 
@@ -123,6 +159,7 @@ const styles = StyleSheet.create({
   head: { alignItems: 'flex-start', flexDirection: 'row' },
   title: { flex: 1, paddingTop: space.small },
   steps: { gap: space.small },
+  about: { gap: space.medium },
   part: { gap: space.tiny },
   question: { borderLeftWidth: 4, gap: space.tiny, paddingLeft: 12 },
   options: { flexDirection: 'row', flexWrap: 'wrap' },
