@@ -74,7 +74,8 @@ async def _history(ground: Ground, asked: Asked) -> list[JobEvent]:
 async def _judge_one(
     ground: Ground, asked: Asked, events: list[JobEvent], beside: list[Job]
 ) -> list[tuple[Kind, str]]:
-    told_no = ground.answered(asked) and (asked.second or ground.fills > 0)
+    # Of two on one issue the later one may come first, because of a delivery that was lost.
+    told_no = ground.answered(asked) and (bool(beside) or ground.fills > 0)
     if not events:
         if told_no:
             return []  # that a job is at work there, or that there is no room
