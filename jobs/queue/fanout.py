@@ -171,8 +171,14 @@ class Fanout:
                     feed.add(decoded(entries), self._render)
                 except (Newer, ValidationError) as error:
                     log.warning("watching ends here", job=feed.job_id, reason=str(error))
-                    self._feeds.pop(feed.job_id, None)
-                    feed.end()
+                    self._drop(feed)
+                except Exception:  # one job's record must not end the watching of all others
+                    log.exception("watching ends here", job=feed.job_id)
+                    self._drop(feed)
+
+    def _drop(self, feed: Feed) -> None:
+        self._feeds.pop(feed.job_id, None)
+        feed.end()
 
     async def _news(self, feeds: list[Feed]) -> dict[Feed, Entries]:
         by_key = {f"vc:events:{feed.job_id}": feed for feed in feeds}

@@ -2,12 +2,20 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -165,3 +173,44 @@ async def test_slow_name_servers_hold_up_nobody_else(monkeypatch: pytest.MonkeyP
     slow.set()
     await asyncio.gather(*waiting)
     await outward.check("https://quick.example/")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of localhost, and trusted; with its key in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, SHA256())
+    )
+    pem = made.public_bytes(Encoding.PEM)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = tmp_path / "localhost.pem"
+    file.write_bytes(pem + secret)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    return file
+
+
+async def test_the_name_must_be_the_certificates(certificate: Path) -> None:
+    """The connection goes to the address that was looked at, and still speaks of the name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        outward = Outward([f"localhost:{port}", f"127.0.0.1:{port}"])
+        assert (await outward.post(f"https://localhost:{port}/x", {}, b"")).status == 201
+        with pytest.raises(NoAnswer):
+            await outward.post(f"https://127.0.0.1:{port}/x", {}, b"")
+        await outward.close()
