@@ -33,6 +33,7 @@ from jobs.queue.errors import Conflict, JobUnknown, TryLater
 from jobs.queue.lease import Lease
 from jobs.queue.sessions import SessionStore
 from jobs.queue.store import MOST_OPEN, NoRoom, Store
+from jobs.queue.subscriptions import Subscriptions
 
 log = structlog.get_logger()
 
@@ -96,8 +97,9 @@ async def settle(desk: Desk, lease: Lease) -> None:
 
 
 async def _let_go(desk: Desk, command_id: str, command: Forget | EndSessions) -> str:
-    sessions = SessionStore(desk.store)
+    sessions, subscriptions = SessionStore(desk.store), Subscriptions(desk.store)
     if isinstance(command, EndSessions):
+        await subscriptions.drop_all(command.actor.id)
         return f"ended {await sessions.end_all(command.actor.id)} sessions"
     if await desk.github.installed(command.installation_id):
         if desk.clock() - await desk.store.received_at(command_id) < LAG:
@@ -107,6 +109,7 @@ async def _let_go(desk: Desk, command_id: str, command: Forget | EndSessions) ->
     desk.github.forget(command.installation_id)
     if command.person_id is not None:
         await sessions.end_all(command.person_id)
+        await subscriptions.drop_all(command.person_id)
     return f"forgot {jobs} jobs"
 
 

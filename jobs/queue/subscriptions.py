@@ -118,6 +118,11 @@ class Subscriptions:
         found = [await self.get(raw.decode()) for raw in ids]
         return [each for each in found if each is not None and each.person == person]
 
+    async def drop_all(self, person: int) -> None:
+        """Also those that no session made: the person wants nothing more of us."""
+        for subscription in await self.of(person):
+            await self.drop(person, subscription.id)
+
     async def _run(self, script: str, *args: str | bytes | float) -> Any:
         with told():
             return await self._scripts[script](args=args)

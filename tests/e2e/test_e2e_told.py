@@ -1,5 +1,6 @@
 """From a wish to the notification on a locked screen, through the whole service."""
 
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -8,6 +9,9 @@ import pytest_asyncio
 from house import House, house
 from push_service import Browser, PushService, push_service
 from scripts import job, write
+
+from jobs.commands import Actor, EndSessions
+from jobs.queue.subscriptions import Subscriptions
 
 README = {"README.md": b"# A library\n"}
 HELLO = job(("Say hello", [write("hello.txt", "hello\n")]))
@@ -99,3 +103,19 @@ async def test_who_lost_sight_of_the_repository_hears_nothing(
         lambda: any(line["event"] == "not_told" and line["job"] == plan.id for line in telling.log)
     )
     assert phone.asked == 1
+
+
+async def test_who_takes_the_apps_leave_back_is_told_no_more(
+    telling: House, pushes: PushService
+) -> None:
+    """Also where the subscription was made with a token of GitHub's, and no session."""
+    await subscribed(telling, pushes, "rob", "revoked")
+    rob = telling.world.account("rob")
+    subscriptions = Subscriptions(telling.store)
+    assert await subscriptions.of(rob.id)
+
+    revoked = EndSessions("revoked:rob:guid", Actor(rob.id, rob.login))
+    await telling.store.submit(revoked, time.time())
+
+    await telling.verdict(revoked.key)
+    assert await subscriptions.of(rob.id) == []
