@@ -12,17 +12,18 @@ from pydantic_core import from_json
 from agent.progress import Watch, Writing
 from agent.tools import SubmitPlan
 
-# Which of a plan's members are prose, and how a line of each begins.
+# Which of a plan's members are prose, and how a line of each begins. Markdown, and nothing is put
+# after a text, because that may still grow.
 _PROSE = {
     "title": "",
     "summary": "\n",
     "root_cause": "\nCause: ",
-    "intent": "   ",
-    "done_when": "   Done when: ",
-    "verification": "Verify: ",
-    "risks": "Risk: ",
-    "out_of_scope": "Left out: ",
-    "text": "Question: ",
+    "intent": "\n   ",
+    "done_when": "\n   Done when: ",
+    "verification": "- Verify: ",
+    "risks": "- Risk: ",
+    "out_of_scope": "- Left out: ",
+    "text": "- Question: ",
 }
 
 
@@ -75,15 +76,14 @@ def _lines(part: dict[str, Any]) -> Iterator[str]:
     for name, value in part.items():
         if name == "steps" and isinstance(value, list):
             for number, step in enumerate(value, 1):
-                # What comes before the title says nothing to people.
-                if isinstance(step, dict) and "title" in step:
-                    first, *rest = _lines(step)
-                    yield f"\n{number}. {first}"
-                    yield from rest
+                lines = list(_lines(step)) if isinstance(step, dict) else []
+                if lines:
+                    yield f"\n{number}. {lines[0]}"
+                    yield from lines[1:]
         elif name == "questions" and isinstance(value, list):
             for question in value:
                 yield from _lines(question) if isinstance(question, dict) else ()
         elif name in _PROSE:
             for text in value if isinstance(value, list) else [value]:
-                if isinstance(text, str):
+                if isinstance(text, str) and text:
                     yield _PROSE[name] + text

@@ -51,9 +51,9 @@ def test_a_plans_prose_only_grows(data: st.DataObject) -> None:
 def test_a_plans_prose_is_what_people_read() -> None:
     assert so_far(json.dumps(PLAN)) == (
         "Fix the “clock”\\\n\nIt is late — by 𝄞.\nVery.\n"
-        '\n1. Show it\n   So "that"\n'
-        "\n2. Mend it\n   \n   Done when: it rings\n"
-        "Risk: none\nRisk: hardly any\nQuestion: Which?"
+        '\n1. Show it\n\n   So "that"\n'
+        "\n2. Mend it\n\n   Done when: it rings\n"
+        "- Risk: none\n- Risk: hardly any\n- Question: Which?"
     )
 
 
