@@ -104,6 +104,7 @@ def app(door: FrontDoor, store: Store) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        api.leave()
         await outward.close()
         await signin.close()
         await sessions.close()

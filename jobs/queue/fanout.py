@@ -9,6 +9,7 @@ Redis was away or restarted.
 import asyncio
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from pydantic import ValidationError
@@ -121,7 +122,7 @@ class Fanout:
             loading = self._loading.get(job_id)
             if loading is None:
                 loading = self._loading[job_id] = asyncio.create_task(self._load(job_id))
-                loading.add_done_callback(lambda _: self._loading.pop(job_id, None))
+                loading.add_done_callback(partial(self._loaded, job_id))
             feed = await asyncio.shield(loading)  # others may wait for it too
         feed.watchers += 1
         return feed
@@ -139,6 +140,11 @@ class Fanout:
         self._feeds.clear()
         if self._reading is not None:
             self._reading.cancel()
+
+    def _loaded(self, job_id: str, loading: asyncio.Task[Feed]) -> None:
+        del self._loading[job_id]
+        if not loading.cancelled():
+            loading.exception()  # is for whoever waits, if somebody still does
 
     async def _load(self, job_id: str) -> Feed:
         feed = Feed(job_id)
