@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -322,8 +323,13 @@ class GitHub:
         asking = self._asking.get(hashed)
         if asking is None:
             asking = self._asking[hashed] = asyncio.create_task(ask_once())
-            asking.add_done_callback(lambda _: self._asking.pop(hashed))
+            asking.add_done_callback(partial(self._asked, hashed))
         return cast(T, await asyncio.shield(asking))
+
+    def _asked(self, what: tuple[str, ...], asking: asyncio.Task[Any]) -> None:
+        del self._asking[what]
+        if not asking.cancelled():
+            asking.exception()  # is for whoever waits, if somebody still does
 
 
 def _profile(user: object) -> Profile:

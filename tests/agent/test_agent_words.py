@@ -51,6 +51,19 @@ async def test_words_come_before_the_next_turn_and_are_answered(world: World) ->
     assert answers(world) == [Answered(1, "In tabs then.")]
 
 
+async def test_what_was_said_before_it_began_comes_with_the_task(world: World) -> None:
+    await world.work(Turn(STEPS), Turn((END,)), listen=People(world, at0="> use tabs"))
+    assert "> use tabs" in told(world.stage.requests[0])
+    assert [answer.words for answer in answers(world)] == [1]
+
+
+async def test_what_an_earlier_conversation_heard_is_not_told_again(world: World) -> None:
+    await world.work(
+        Turn(STEPS), Turn((END,)), listen=People(world, at0="> first", at1="> second"), heard=1
+    )
+    assert [line for line in told(world.stage.requests[1]) if line.startswith(">")] == ["> second"]
+
+
 async def test_nothing_ends_over_unheard_words(world: World) -> None:
     report = await world.work(
         Turn(STEPS),
