@@ -90,10 +90,10 @@ def notice(job_id: str, history: Sequence[tuple[str, JobEvent]], event_id: str) 
     people |= {word.actor.id: word.actor for word in job.words}
     if job.approved_by is not None:
         people[job.approved_by.id] = job.approved_by
-    by_hand = job.state == "cancelled" and job.cancelled_by is not None
-    if by_hand and job.cancelled_by is not None:
-        people.pop(job.cancelled_by.id, None)  # who knows it already
-    return Notice(event_id, job, _kind(job), tuple(people.values()), public=not by_hand)
+    stopper = job.cancelled_by if job.state == "cancelled" else None
+    if stopper is not None:
+        people.pop(stopper.id, None)  # who knows it already
+    return Notice(event_id, job, _kind(job), tuple(people.values()), public=stopper is None)
 
 
 def _kind(job: Job) -> Kind:
@@ -135,7 +135,8 @@ def for_ntfy(notice: Notice, topic: str, public_url: str | None) -> dict[str, ob
         "title": notice.title,
         "message": notice.text,
         "tags": [_TAGS[notice.kind]],
-        "sequence_id": notice.job.id,
+        # By the event, because what replaces another message there makes no sound.
+        "sequence_id": f"{notice.job.id}-{notice.event_id}",
     }
     click = notice.link(public_url) if public_url else notice.job.pull and notice.job.pull.url
     return said | ({"click": click} if click else {})

@@ -97,10 +97,11 @@ class Teller:
         self._clock = clock
         self._lent, self._patience = 3 * lease_seconds, 2 * lease_seconds
         self._pause = 0.3 * lease_seconds
+        self._http = httpx.AsyncClient(timeout=10)  # to the operator's own server
 
     async def run(self) -> None:
-        """Until cancelled."""
-        async with httpx.AsyncClient(timeout=10) as self._http:
+        """Until cancelled; once."""
+        async with self._http:
             busy: set[asyncio.Task[None]] = set()
             try:
                 while True:

@@ -20,7 +20,7 @@ class Topic:
 
     def of(self, job_id: str) -> list[str]:
         """The titles of what was told of a job."""
-        return [str(said["title"]) for said in self.heard if said["sequence_id"] == job_id]
+        return [str(said["title"]) for said in self.heard if said["sequence_id"].startswith(job_id)]
 
     async def _publish(self, request: Request) -> Response:
         self.heard.append(await request.json())

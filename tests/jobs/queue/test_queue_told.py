@@ -24,7 +24,7 @@ from jobs.webpush import Browser as Sealed
 from jobs.webpush import Vapid
 
 BEN = Actor(8, "ben")
-LEASE = 0.5
+LEASE = 2.0  # short, so that what failed is tried again soon
 VAPID = Vapid("the secret of these tests")
 TOKEN = "tk_the_token_of_the_topic"
 
@@ -58,10 +58,10 @@ class Office:
 
     @asynccontextmanager
     async def telling(
-        self, clock: Callable[[], float] = time.time, **ways: Any
+        self, clock: Callable[[], float] = time.time, lease: float = LEASE, **ways: Any
     ) -> AsyncIterator[None]:
         found = self.ways(**ways)
-        teller = Teller(self.store, found, self.sees, lease_seconds=LEASE, clock=clock)
+        teller = Teller(self.store, found, self.sees, lease_seconds=lease, clock=clock)
         task = asyncio.create_task(teller.run())
         try:
             yield
@@ -339,7 +339,7 @@ async def test_after_a_day_it_is_given_up_with_a_line(office: Office, log: list[
 
 async def test_several_workers_tell_it_once(office: Office) -> None:
     browsers = [await office.browser(f"b{number}") for number in range(5)]
-    async with office.telling(), office.telling(), office.telling():
+    async with office.telling(lease=10), office.telling(lease=10), office.telling(lease=10):
         jobs = [await office.job(str(number)) for number in range(10)]
         await asyncio.gather(*(office.ends(job_id) for job_id in jobs))
         for browser in browsers:
@@ -406,7 +406,7 @@ async def test_ntfy_says_it_in_json(office: Office) -> None:
     office.pushes.ntfy_moods += [Mood(500), Mood(429, {"Retry-After": "1"})]
     async with office.telling(vapid=None):
         job_id = await office.job()
-        await office.store.append(job_id, [planned(waits=True)])
+        event_id = await office.store.append(job_id, [planned(waits=True)])
         await office.pushes.until(lambda: office.pushes.told)
         await office.at_rest()
     assert office.pushes.told == [
@@ -416,7 +416,7 @@ async def test_ntfy_says_it_in_json(office: Office) -> None:
             "message": "It is late.",
             "tags": ["clipboard"],
             "click": f"https://bot.example.org/app/job/{job_id}",
-            "sequence_id": job_id,
+            "sequence_id": f"{job_id}-{event_id}",
         }
     ]
     assert office.pushes.tokens == [f"Bearer {TOKEN}"]

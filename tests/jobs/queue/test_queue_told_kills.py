@@ -20,7 +20,7 @@ from jobs.webpush import Browser as Sealed
 from jobs.webpush import Vapid
 
 SECRET = "the secret of these tests"
-LEASE = 0.5
+LEASE = 1.0
 
 
 @pytest.fixture
