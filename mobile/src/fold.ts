@@ -121,8 +121,13 @@ function apply(view: View, event: JobEvent): View {
       return logged(view, { kind: 'heard', at, text: event.text || 'Heard.' });
     case 'step_began':
       return { ...view, step: event.number, note: '' };
-    case 'noted':
-      return logged({ ...view, note: event.text }, { kind: 'noted', at, text: event.text });
+    case 'noted': {
+      const noted = { ...view, note: event.text };
+      const last = view.log.at(-1);
+      // A command is in the log already, with how it went.
+      if (last?.kind === 'ran' && event.text.startsWith('run_command ')) return noted;
+      return logged(noted, { kind: 'noted', at, text: event.text });
+    }
     case 'said':
       return said(view, at, event.text);
     case 'command_ran':

@@ -3,12 +3,19 @@
 from pathlib import Path
 
 import pytest
+from phone import ROOT
 from phone_place import Place, choose
 
 from vibecoder import tasks
 from vibecoder.local.model.replay import replay
 
 pytestmark = pytest.mark.browser
+
+
+async def test_the_app_stays_small() -> None:
+    scripts = list((ROOT / "mobile/dist").rglob("*.js.gz"))
+    assert scripts, "`make mobile` compresses what it builds"
+    assert sum(script.stat().st_size for script in scripts) < 400_000
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

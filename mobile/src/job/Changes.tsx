@@ -126,7 +126,7 @@ const styles = StyleSheet.create({
   bar: { flexDirection: 'row', justifyContent: 'space-between' },
   file: { borderRadius: 12, borderWidth: 1, overflow: 'hidden', paddingHorizontal: 12 },
   title: { flex: 1, gap: 2, paddingVertical: space.small },
-  path: { fontFamily: mono, fontSize: 14 },
-  counts: { fontFamily: mono, fontSize: 13 },
+  path: { fontFamily: mono, fontSize: 14, lineHeight: 20 },
+  counts: { fontFamily: mono, fontSize: 13, lineHeight: 18 },
   none: { paddingBottom: 12 },
 });

@@ -1,6 +1,6 @@
 /** One job, whatever its state: where it stands, its plan, its changes, its log, and what to do. */
 import { useNavigation, useRouter } from 'expo-router';
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { KeyboardAvoidingView, Platform, ScrollView, StyleSheet, View } from 'react-native';
 
 import type { Plan } from '../api/client';
@@ -28,8 +28,15 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
   const job = useJob(id);
   const [part, setPart] = useState<Part>('plan');
   const [draft, setDraft] = useDraft(`job:${id}`);
+  const scroller = useRef<ScrollView>(null);
   const { view } = job;
   const files = new Set(view.commits.flatMap((commit) => commit.files)).size;
+
+  const { state } = view;
+  useEffect(() => {
+    // What there is to do now shows at the top: a plan to read, a pull request to open.
+    scroller.current?.scrollTo({ y: 0, animated: false });
+  }, [state]);
 
   const where = view.repository + (view.issue ? `#${view.issue}` : '');
   useEffect(() => {
@@ -56,6 +63,7 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
         <Log entries={view.log} />
       ) : (
         <ScrollView
+          ref={scroller}
           style={styles.all}
           contentContainerStyle={styles.page}
           keyboardShouldPersistTaps="handled"

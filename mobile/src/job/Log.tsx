@@ -110,6 +110,6 @@ const styles = StyleSheet.create({
   commit: { alignItems: 'center', flexDirection: 'row', gap: space.small },
   subject: { flex: 1 },
   run: { flex: 1, gap: 2, paddingVertical: space.tiny },
-  command: { fontFamily: mono, fontSize: 14 },
-  went: { fontFamily: mono, fontSize: 13 },
+  command: { fontFamily: mono, fontSize: 14, lineHeight: 20 },
+  went: { fontFamily: mono, fontSize: 13, lineHeight: 18 },
 });
