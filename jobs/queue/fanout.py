@@ -60,6 +60,8 @@ class Feed:
 
     def place(self, after: str) -> int:
         """Where somebody goes on who has seen all up to that event. Raises ValueError."""
+        if order(after) > order(self.last):  # of a record that Redis lost
+            return self._begin
         return max(self._begin, bisect_right(self._ids, order(after)))
 
     def since(self, place: int) -> tuple[bytes, int]:

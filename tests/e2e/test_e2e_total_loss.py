@@ -102,6 +102,27 @@ async def test_a_plan_that_waited_can_still_be_accepted(home: House) -> None:
     await one_good_outcome(scene, said)
 
 
+async def test_a_plan_that_was_sent_back_is_not_sent_back_once_more(home: House) -> None:
+    scene = home.scene(README, script=letters())
+    said = await scene.say("/vibecode plan write the letters")
+    first = await scene.job(said)
+    more = await scene.say("/vibecode in alphabetical order, please")
+    second = await scene.job_when(said, lambda job: job.digest not in {"", first.digest})
+    assert await scene.answer("plan anew")
+    await scene.answer(f"/vibecode accept {second.digest[:8]}")
+    await home.verdict(more.key)
+
+    await lose_everything(home)
+    again = await scene.job(said)
+    assert (again.digest, len(again.words), again.heard) == (second.digest, 1, 1)
+    refused = await scene.say(f"/vibecode accept {first.digest[:8]}")
+    assert "refused" in await home.verdict(refused.key)
+    await scene.say(f"/vibecode accept {second.digest[:8]}")
+
+    done = await scene.job_until(second.id, "succeeded")
+    assert len(done.words) == 1 and [commit.number for commit in done.commits] == [1, 2, 3]
+
+
 async def test_a_request_that_nothing_was_shown_of_is_found_in_githubs_log(home: House) -> None:
     scene = home.scene(README, script=letters())
     home.world.faults.add("GET", f"{scene.repository}/collaborators", delay=1)
