@@ -9,7 +9,7 @@ from agent.plan import Plan, Step
 from jobs.events import StepCommitted, StepSkipped
 from jobs.forge import render
 from jobs.forge.errors import PushRefused
-from jobs.forge.git import Person, Refusals
+from jobs.forge.git import Commit, Person, Refusals
 from jobs.forge.remote import remote_head
 from jobs.prepare import Bench, next_step_of_ours
 from jobs.pull import pull_of
@@ -17,6 +17,9 @@ from jobs.queue.errors import TryLater
 from jobs.rescue import rescue
 
 STEP_BYTES = 50 << 20  # what one step may bring back from the sandbox
+# Seconds for which a push under way is waited for: a stop takes effect within five, and a worker
+# that is told to go hands over within one.
+STOP_WAITS, HANDOVER_WAITS = 2.0, 0.5
 
 
 async def save(
@@ -55,29 +58,51 @@ async def save(
     if isinstance(commit, Refusals):
         return NotSaved(commit.reasons)
     await record.lease.guard()
-    expect = job.commits[-1].sha if job.commits else None
+    committed = StepCommitted(
+        record.now,
+        number,
+        commit.sha,
+        step.title,
+        tuple(change.path for change in commit.files),
+        sum(change.added for change in commit.files),
+        sum(change.deleted for change in commit.files),
+        edits,
+    )
     try:
-        await asyncio.to_thread(checkout.push, bench.remote, job.branch, commit, expect=expect)
+        await _landed(bench, commit, committed)
     except PushRefused as error:
         if error.kind == "secret":
             return NotSaved((str(error),))
         if error.kind == "stale" and await _overtaken(bench):
             raise TryLater("An earlier worker's push of this step came late.", 1) from error
         raise await rescue(bench, commit, error) from error
-    await record.add(
-        StepCommitted(
-            record.now,
-            number,
-            commit.sha,
-            step.title,
-            tuple(change.path for change in commit.files),
-            sum(change.added for change in commit.files),
-            sum(change.deleted for change in commit.files),
-            edits,
-        )
-    )
     await open_pull(bench)
-    return Saved(commit.sha, tuple(change.path for change in commit.files))
+    return Saved(commit.sha, committed.files)
+
+
+async def _landed(bench: Bench, commit: Commit, committed: StepCommitted) -> None:
+    """Pushes and records. Raises PushRefused.
+
+    A push that is under way cannot be called back, so who stops the job meanwhile waits a little:
+    what is on the branch is to stand in the record.
+    """
+    landing = asyncio.create_task(_land(bench, commit, committed))
+    try:
+        await asyncio.shield(landing)
+    except asyncio.CancelledError:
+        stopped = bench.record.lease.cancelled
+        await asyncio.wait({landing}, timeout=STOP_WAITS if stopped else HANDOVER_WAITS)
+        if not landing.cancel() and not landing.cancelled():
+            landing.exception()  # the end is told; that it was refused as well is not
+        raise
+
+
+async def _land(bench: Bench, commit: Commit, committed: StepCommitted) -> None:
+    job = bench.record.job
+    expect = job.commits[-1].sha if job.commits else None
+    push = bench.checkout.push
+    await asyncio.to_thread(push, bench.remote, job.branch, commit, expect=expect)
+    await bench.record.add(committed)
 
 
 async def _overtaken(bench: Bench) -> bool:
