@@ -1,12 +1,13 @@
 /** What is wanted, and where. */
 import { useState } from 'react';
-import { KeyboardAvoidingView, Platform, ScrollView, StyleSheet, View } from 'react-native';
+import { ScrollView, StyleSheet, View } from 'react-native';
 
 import type { Issue, Repository } from './api/client';
 import { Composer } from './Composer';
 import { hasEnded } from './fold';
 import { JobRow } from './JobRow';
 import { Picker } from './Picker';
+import { Room } from './Room';
 import { useSession } from './session';
 import * as storage from './storage';
 import { page, space, useTheme } from './theme';
@@ -63,11 +64,7 @@ export function WishForm({ onAsked }: { onAsked: (job: string) => void }) {
   }
 
   return (
-    <KeyboardAvoidingView
-      role="main"
-      behavior={Platform.OS === 'ios' ? 'padding' : undefined}
-      style={styles.all}
-    >
+    <Room>
       <ScrollView
         style={styles.all}
         contentContainerStyle={styles.page}
@@ -137,7 +134,7 @@ export function WishForm({ onAsked }: { onAsked: (job: string) => void }) {
           />
         </View>
       </View>
-    </KeyboardAvoidingView>
+    </Room>
   );
 }
 

@@ -15,7 +15,9 @@ export function Banner({ view, status, connection, refused }: Watched) {
         <View style={styles.line}>
           <View style={[styles.dot, { backgroundColor: theme[TONE[view.state]] }]} />
           <View role="status" aria-live="polite" style={styles.words}>
-            <Words lines={2}>{whereItStands(view, status)}</Words>
+            <Words lines={2}>
+              {refused && !view.seq ? 'Nothing to see here' : whereItStands(view, status)}
+            </Words>
           </View>
           {view.seq ? (
             <Words small tone="muted">

@@ -1,10 +1,11 @@
 /** One job, whatever its state: where it stands, its plan, its changes, its log, and what to do. */
 import { useNavigation, useRouter } from 'expo-router';
 import { useEffect, useRef, useState } from 'react';
-import { KeyboardAvoidingView, Platform, ScrollView, StyleSheet, View } from 'react-native';
+import { ScrollView, StyleSheet, View } from 'react-native';
 
 import type { Plan } from '../api/client';
 import { count, hasEnded } from '../fold';
+import { Room } from '../Room';
 import { page, space } from '../theme';
 import { Segments } from '../ui';
 import { useDraft } from '../useDraft';
@@ -50,11 +51,7 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
   ] as const;
 
   return (
-    <KeyboardAvoidingView
-      role="main"
-      behavior={Platform.OS === 'ios' ? 'padding' : undefined}
-      style={styles.all}
-    >
+    <Room>
       <Banner {...job} />
       <View style={styles.column}>
         <Segments label="Parts of the job" names={names} chosen={part} onChoose={setPart} />
@@ -91,7 +88,7 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
         onAcceptPlan={onAcceptPlan}
         onOpenJob={(next) => router.push({ pathname: '/job/[id]', params: { id: next } })}
       />
-    </KeyboardAvoidingView>
+    </Room>
   );
 }
 
