@@ -15,7 +15,16 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # What a process of ours needs of its surroundings; never a setting, never a key.
-_SURROUNDINGS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTPS_PROXY")
+_SURROUNDINGS = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+")
 _REDIRECT = re.compile(r"(?!(?:javascript|data|blob|file):)[a-z][a-z0-9+.-]*://[^\s?#]+")

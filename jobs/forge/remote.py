@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from threading import Event
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import tenacity
 import urllib3
@@ -114,6 +115,22 @@ class Fetched:
     bytes: int  # as transferred
 
 
+def _pool(url: str, **more: Any) -> urllib3.PoolManager:
+    """Connections to `url`: by HTTPS_PROXY and NO_PROXY, as all other clients of ours go."""
+    more["headers"] = {"User-Agent": "git/cloud-vibecoder"}
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return urllib3.PoolManager(**more)
+    at = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    headers = None
+    if at.username is not None:
+        who = f"{unquote(at.username)}:{unquote(at.password or '')}"
+        headers = make_headers(proxy_basic_auth=who)
+    place = at.netloc.rpartition("@")[2]
+    return urllib3.ProxyManager(f"{at.scheme}://{place}", proxy_headers=headers, **more)
+
+
 class _Client(HttpGitClient):
     """dulwich's client with a token per request, a deadline, a byte limit and typed errors."""
 
@@ -126,19 +143,17 @@ class _Client(HttpGitClient):
         self.opening = b""  # how the last answer began: dulwich drops protocol v2's ERR packets
         # Retrying is ours (a lost answer to a push must be looked at first), redirects are
         # followed because GitHub answers so for renamed repositories.
-        pool = urllib3.PoolManager(
-            timeout=Timeout(connect=min(10.0, seconds), read=min(STALL, seconds)),
-            headers={"User-Agent": "git/cloud-vibecoder"},
-            retries=Retry(
-                total=3,
-                connect=0,
-                read=0,
-                status=0,
-                other=0,
-                redirect=3,
-                respect_retry_after_header=False,
-            ),
+        retries = Retry(
+            total=3,
+            connect=0,
+            read=0,
+            status=0,
+            other=0,
+            redirect=3,
+            respect_retry_after_header=False,
         )
+        timeout = Timeout(connect=min(10.0, seconds), read=min(STALL, seconds))
+        pool = _pool(remote.url, timeout=timeout, retries=retries)
         super().__init__(remote.url, pool_manager=pool, config=_CONFIG)
         self._pool = pool
         self._auth_origin = self._origin(self._base_url)

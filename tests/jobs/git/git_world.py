@@ -2,17 +2,19 @@
 
 import base64
 import hashlib
+import http.client
 import http.server
 import os
 import subprocess
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -364,3 +366,50 @@ def garbled(handler: _Handler) -> bool:
     middle = len(body) * 3 // 4
     handler.answer(code, body[:middle] + bytes([body[middle] ^ 255]) + body[middle + 1 :], kind)
     return True
+
+
+class _Proxy(http.server.BaseHTTPRequestHandler):
+    """A proxy for plain HTTP: what it passes on, and to whom it was told."""
+
+    passed: list[tuple[str, str | None]]  # the address, who asked
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._pass()
+
+    def do_POST(self) -> None:
+        self._pass()
+
+    def _pass(self) -> None:
+        self.passed.append((self.path, self.headers.get("Proxy-Authorization")))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = urlsplit(self.path)
+        onward = http.client.HTTPConnection(parts.netloc, timeout=10)
+        kept = {k: v for k, v in self.headers.items() if k != "Proxy-Authorization"}
+        onward.request(self.command, f"{parts.path}?{parts.query}", body, kept)
+        answer = onward.getresponse()
+        data = answer.read()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.headers["Content-Type"])
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        onward.close()
+
+
+@contextmanager
+def proxy() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """Its address, and what it passes on."""
+    passed: list[tuple[str, str | None]] = []
+    handler = type("Handler", (_Proxy,), {"passed": passed})
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{running.server_port}", passed
+    finally:
+        running.shutdown()
+        running.server_close()
+        thread.join()

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 import tracemalloc
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from git_world import (
     garbled,
     git,
     hang,
+    proxy,
     seed,
     status,
     through,
@@ -46,6 +48,24 @@ from jobs.forge.errors import (
 from jobs.forge.git import Checkout, Remote, remote_head
 
 FILE = 0o100644
+
+
+def test_a_proxy_is_used_where_the_surroundings_name_one(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(server.create(), {b"a": (FILE, b"1")}, "main")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with proxy() as (place, passed):
+        monkeypatch.setenv("http_proxy", f"http://ann:s%40fe@{place}")
+        with Checkout.fetch(tmp_path / "one", server.remote(), None) as found:
+            assert found.read("a") == b"1"
+        assert {who for _, who in passed} == {"Basic " + b64encode(b"ann:s@fe").decode()}
+        seen = len(passed)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with Checkout.fetch(tmp_path / "two", server.remote(), None) as found:
+            assert found.read("a") == b"1"
+        assert len(passed) == seen
 
 
 def test_the_default_branch_need_not_be_main(server: Server, tmp_path: Path) -> None:
