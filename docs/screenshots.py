@@ -54,6 +54,7 @@ async def wish(phone: Phone, issue: int) -> None:
     await phone.press("Issue: None")
     await phone.press(f"#{issue} The same again")
     await phone.see(f"Issue: #{issue} The same again", "button")
+    await phone.gone("Choose an issue", "dialog")
     await phone.write("Your wish", "fix this")
     await phone.picture(IMAGES / "phone" / "light-wish.png")
     await phone.press("Make a plan")

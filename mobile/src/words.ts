@@ -30,6 +30,10 @@ export const TONE: Record<State, Tone> = {
 
 export const dollars = (usd: number): string => `$${usd.toFixed(2)}`;
 
+/** A limit, which is mostly a whole number. */
+export const limit = (usd: number): string =>
+  Number.isInteger(usd) ? `$${usd.toLocaleString('en')}` : dollars(usd);
+
 /** One line that says honestly where the job stands. */
 export function whereItStands(view: View, status: Status | null): string {
   if (!view.seq) return 'Looking …';
@@ -58,7 +62,7 @@ export function whereItStands(view: View, status: Status | null): string {
       return 'Cancelled';
     case 'stopped':
       return status
-        ? `Stopped at ${dollars(view.usd)} of ${dollars(status.ceiling_usd)}`
+        ? `Stopped at ${dollars(view.usd)} of ${limit(status.ceiling_usd)}`
         : `Stopped at ${dollars(view.usd)}`;
   }
 }

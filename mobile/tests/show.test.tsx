@@ -44,7 +44,7 @@ test('the states are said honestly', () => {
     'Step 1 of 1: Add jitter',
   );
   expect(whereItStands({ ...view, state: 'stopped', usd: 1.96 }, status)).toBe(
-    'Stopped at $1.96 of $2.00',
+    'Stopped at $1.96 of $2',
   );
   expect([ago(100, 110), ago(0, 300), ago(0, 7200), ago(0, 86400)]).toEqual([
     'just now', '5 min ago', '2 hours ago', '1 day ago',

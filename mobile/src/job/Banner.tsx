@@ -4,7 +4,7 @@ import { StyleSheet, View } from 'react-native';
 import { page, space, useTheme } from '../theme';
 import { Problem, Words } from '../ui';
 import type { Watched } from '../useJob';
-import { ago, dollars, TONE, whereItStands } from '../words';
+import { ago, dollars, limit, TONE, whereItStands } from '../words';
 
 export function Banner({ view, status, connection, refused }: Watched) {
   const theme = useTheme();
@@ -21,7 +21,7 @@ export function Banner({ view, status, connection, refused }: Watched) {
           </View>
           {view.seq ? (
             <Words small tone="muted">
-              {dollars(view.usd) + (status ? ` of ${dollars(status.ceiling_usd)}` : '')}
+              {dollars(view.usd) + (status ? ` of ${limit(status.ceiling_usd)}` : '')}
             </Words>
           ) : null}
         </View>

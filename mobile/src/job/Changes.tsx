@@ -122,7 +122,7 @@ const asPatch = (diff: Diff): string =>
 
 const styles = StyleSheet.create({
   commit: { alignItems: 'center', flexDirection: 'row', gap: space.small },
-  subject: { flex: 1 },
+  subject: { flex: 1, paddingVertical: space.tiny },
   bar: { flexDirection: 'row', justifyContent: 'space-between' },
   file: { borderRadius: 12, borderWidth: 1, overflow: 'hidden', paddingHorizontal: 12 },
   title: { flex: 1, gap: 2, paddingVertical: space.small },
