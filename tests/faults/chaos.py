@@ -19,7 +19,7 @@ from tests.faults.judge import Fault
 from tests.faults.named import Outcome, over
 from tests.faults.processes import CODE, Process
 from vibecoder.local.github import hooks
-from vibecoder.local.model.script import Turn
+from vibecoder.local.model.script import Turn, say
 
 WRITES = ("/comments", "/reactions", "/pulls", "/check-runs", "git-receive-pack")
 WISHES = 0.25  # how many requests come from the phone
@@ -319,7 +319,8 @@ async def expire_tokens(ground: Ground, _: Injury, __: list[Asked]) -> str:
 
 
 async def fail_model(ground: Ground, injury: Injury, _: list[Asked]) -> str:
-    faults = (Turn(status=529), Turn(status=500), Turn(cut_after_events=2),
+    words = (say("Let me look"),)  # without any, a cut after two events would be a whole answer
+    faults = (Turn(status=529), Turn(status=500), Turn(words, cut_after_events=2),
               Turn(error_after_events=1))  # fmt: skip
     ground.stage.interrupt(faults[int(injury.whom * len(faults))])
     return "model"
