@@ -8,6 +8,7 @@ Times are seconds since the epoch, UTC.
 import hashlib
 import os
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -56,6 +57,7 @@ NOTES_KEPT = 2_000
 JOURNAL_BYTES = 8_000_000
 VERDICT_CHARS = 1_000
 FULL = 0.85  # of Redis's memory: beyond it no new jobs, so that the running ones can go on
+MOST_KNOWN = 100  # jobs that a process remembers; a job may hold some hundred kilobytes
 MOST_COUNTED = 1_000  # entries of the queue that are told apart
 MOST_OPEN = 100  # jobs of one installation that wait in the queue or run
 
@@ -105,6 +107,8 @@ class Store:
 
     def __init__(self, redis: ArqRedis) -> None:
         self.redis = redis
+        # Jobs as they were when they were last read: most of a job's events are old ones.
+        self._known: OrderedDict[str, tuple[str, Job]] = OrderedDict()
         self._scripts = {
             name: redis.register_script(scripts.PRELUDE + text)
             for name, text in vars(scripts).items()
@@ -334,10 +338,31 @@ class Store:
 
     async def read(self, job_id: str) -> tuple[Job, str]:
         """The job and its last event's id, for `append(seen=…)`. Raises JobUnknown."""
-        events = await self.history(job_id)
-        if not events:
-            raise JobUnknown(f"There is no job {job_id}; it may have ended over a week ago.")
-        return fold(job_id, [event for _, event in events]), events[-1][0]
+        seen, job = self._known.pop(job_id, ("0", None))
+        with told():
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.hget(f"vc:rec:{job_id}", "last")
+            pipe.exists(f"vc:events:{job_id}")
+            last, there = await pipe.execute()
+        unknown = JobUnknown(f"There is no job {job_id}; it may have ended over a week ago.")
+        if last is None or not there:
+            raise unknown
+        if job is None or _text(last) != seen:
+            news = await self.history(job_id, seen)
+            if job is None or not news or isinstance(news[0][1], Received):
+                # Not known yet, or lost and made anew since it was read.
+                news = news if seen == "0" else await self.history(job_id)
+                if not news:
+                    raise unknown
+                job = fold(job_id, [event for _, event in news])
+            else:
+                for _, event in news:
+                    job = job.apply(event)
+            seen = news[-1][0]
+        self._known[job_id] = seen, job
+        while len(self._known) > MOST_KNOWN:
+            self._known.popitem(last=False)
+        return job, seen
 
     async def append(
         self,

@@ -9,6 +9,7 @@ import pytest
 from queue_world import (
     ANN,
     REPOSITORY,
+    Server,
     approved,
     cancel_asked,
     fence_of,
@@ -20,7 +21,8 @@ from queue_world import (
 )
 
 from jobs.commands import CancelJob, Issue
-from jobs.events import Allowed, Claimed, Noted, Received
+from jobs.events import Allowed, Claimed, JobEvent, Noted, Received
+from jobs.job import fold
 from jobs.queue import store as store_module
 from jobs.queue.errors import (
     CommandUnknown,
@@ -266,6 +268,35 @@ async def test_only_old_notes_are_forgotten(store: Store, monkeypatch: pytest.Mo
     events = [event for _, event in await store.history(job_id)]
     assert [type(event) for event in events[:2]] == [Received, type(planned(False))]
     assert [event.text for event in events[2:] if isinstance(event, Noted)] == ["7", "8", "9"]
+
+
+async def test_who_read_a_job_before_reads_it_as_it_is(
+    store: Store, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "NOTES_KEPT", 3)
+    job_id = (await store.submit(start("k"), time.time())).job_id or ""
+    writer = Store(connect(server.url))
+    more: list[JobEvent] = [
+        Allowed(1, "write"),
+        Claimed(2, "w", 1),
+        *(Noted(n, str(n)) for n in range(9)),
+        planned(waits=True),
+    ]
+    for event in more:
+        await writer.append(job_id, [event])
+        events = await store.history(job_id)
+        job = fold(job_id, [event for _, event in events])
+        assert await store.read(job_id) == await store.read(job_id) == (job, events[-1][0])
+    await store.redis.flushall()
+    with pytest.raises(JobUnknown):
+        await store.read(job_id)
+    await writer.restore(job_id, [Received(0, start("k")), *more[:2]])
+    assert (await store.load(job_id)).state == "planning"
+    await store.load(job_id)
+    await store.redis.flushall()
+    await writer.restore(job_id, [Received(0, start("k")), *more])  # before anybody looked
+    assert (await store.load(job_id)).state == "awaiting_approval"
+    await writer.close()
 
 
 async def test_followers_see_everything_once_up_to_the_end(store: Store) -> None:
