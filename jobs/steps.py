@@ -82,14 +82,15 @@ async def plan(
     if isinstance(found, Nothing):
         return found
     job = record.job
+    revisions = sum(isinstance(word, Revised) for word in job.words)
     waits = (
         job.command.plan_only
         or bench.config.approval == "always"
         or any(not question.default for question in found.questions)
+        or revisions > 0  # whoever sent one back wants to see the next
     )
     usd = ceiling(shop, bench.config)
-    revision = sum(isinstance(word, Revised) for word in job.words)
-    digest = found.digest(job.base_sha, usd, revision)
+    digest = found.digest(job.base_sha, usd, revisions)
     planned = Planned(record.now, found, digest, waits, usd)
     if waits:
         # Shown first, for the same reason as an end is.

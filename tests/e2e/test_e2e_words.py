@@ -173,6 +173,22 @@ async def test_a_second_comment_changes_the_plan_that_waits(house: House) -> Non
     assert f"/vibecode accept {second.digest[:8]}" in await scene.answer("/vibecode accept")
 
 
+async def test_an_answered_question_makes_a_plan_that_waits_as_well(house: House) -> None:
+    asks = {"text": "In which language?", "options": [], "default": ""}
+
+    def script(request: Request) -> Turn:
+        if "in French" in told(request):
+            return Turn((planned("Say bonjour"),))
+        return Turn((planned("Say hello", questions=[asks]),))
+
+    scene = house.scene(README, script=script)
+    first = await scene.job(await scene.say("/vibecode say hello"))
+    assert first.state == "awaiting_approval"
+    await scene.say("/vibecode in French")
+    second = await planned_again(house, first)
+    assert second.plan is not None and second.plan.questions == ()
+
+
 async def test_a_second_comment_is_told_to_the_agent_at_work(house: House) -> None:
     scene = house.scene(README, script=listening)
     first = await scene.say("/vibecode say hello")
