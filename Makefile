@@ -22,8 +22,10 @@ help: ## this list
 demo: .venv/.runtime ## a real issue of a real package becomes a real pull request
 	@$(BIN)/vibecoder demo $(ARGS)
 
+# Most tests wait for something, so that three at a time take two cores well. ARGS="-k words" and
+# the like run them one by one.
 test: .venv/.dev payloads ## everything that needs no key, offline after the install
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist worksteal)
 
 # Real deliveries that others published, for the front door's tests. Without npm those say so.
 payloads:
