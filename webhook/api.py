@@ -85,6 +85,11 @@ class Api:
             for operation in self.operations()
         ]
 
+    @property
+    def watchers(self) -> int:
+        """How many streams are open."""
+        return self._watch.fanout.watchers
+
     def leave(self) -> None:
         """Ends all streams: this process goes."""
         self._watch.fanout.close()

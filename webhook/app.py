@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
@@ -98,6 +98,8 @@ def app(door: FrontDoor, store: Store) -> Starlette:
     outward = Outward(door.push_hosts)
     push = Push(Subscriptions(store), Vapid(door.session_secret), outward, callers)
     registry = CollectorRegistry()
+    watchers = Gauge("vibecoder_watchers", "Open streams of events", registry=registry)
+    watchers.set_function(lambda: api.watchers)
     intake = Intake(door, store, registry)
     document = openapi.document((*api.operations(), *signin.operations(), *push.operations()))
 

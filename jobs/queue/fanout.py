@@ -114,6 +114,11 @@ class Fanout:
         self._reading: asyncio.Task[dict[Feed, Entries]] | None = None
         self._closed = False
 
+    @property
+    def watchers(self) -> int:
+        """How many watch something now."""
+        return sum(feed.watchers for feed in self._feeds.values())
+
     async def join(self, job_id: str) -> Feed:
         """The job's feed, complete as of now; to be left again.
 

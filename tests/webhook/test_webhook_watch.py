@@ -88,6 +88,7 @@ async def test_nobody_watches_what_is_not_theirs(place: Place) -> None:
     )
     async with watching(place, job_id, by="rob") as stream:
         await until(stream, "planned")
+        assert "vibecoder_watchers 1.0" in (await place.front.http.get("/metrics")).text
 
 
 async def test_what_only_workers_need_stays_inside(place: Place) -> None:
