@@ -110,7 +110,7 @@ async def run(
             stand_ins(folder, wheels, cache=cache, unisolated=unisolated)
         )
         if act.script is not None:
-            here.stage.play(act.script, act.words)
+            here.stage.play(act.script, act.repository)  # whatever a person asks for there later
         here.world.add_repository(act.repository, act.files)
         issue = here.world.add_issue(act.repository, act.title, act.body, by=MAINTAINER)
         store = Store(connect(here.redis_url))

@@ -19,6 +19,8 @@ export type Watched = {
   connection: Connection;
   /** Why the service shows it no longer. */
   refused: string;
+  /** Connects at once, for who does not want to wait. */
+  tryNow: () => void;
 };
 
 export function useJob(id: string): Watched {
@@ -28,6 +30,7 @@ export function useJob(id: string): Watched {
   const [status, setStatus] = useState<Status | null>(null);
   const [connection, setConnection] = useState<Connection>('connecting');
   const [refused, setRefused] = useState('');
+  const [turn, setTurn] = useState(0);
   const latest = useRef(view);
 
   useEffect(() => {
@@ -49,7 +52,7 @@ export function useJob(id: string): Watched {
       .catch((error: unknown) => setRefused(explain(error)));
     return () => watching.abort();
     // eslint-disable-next-line react-hooks/exhaustive-deps -- `explain` only sets state
-  }, [api, id, awake]);
+  }, [api, id, awake, turn]);
 
   useEffect(() => {
     const timer = setTimeout(() => keep(id, view), KEEP_AFTER);
@@ -67,7 +70,12 @@ export function useJob(id: string): Watched {
     return () => clearInterval(timer);
   }, [api, id, awake, state]);
 
-  return { view, status, connection, refused };
+  function tryNow() {
+    setRefused('');
+    setTurn(turn + 1);
+  }
+
+  return { view, status, connection, refused, tryNow };
 }
 
 function kept(id: string): View {

@@ -57,7 +57,7 @@ async def test_a_restart_of_the_service_in_mid_job_loses_no_line(place: Place) -
         await phone.looks_good()
         await place.model.let_go()
         await scene.job_until(await scene.newest(), "succeeded")
-        await place.door.open()
+        await place.door.open()  # the app finds out by itself
 
         await phone.see("Done: pull request")
         await phone.gone("No connection", "")
@@ -153,6 +153,7 @@ async def test_without_a_connection_the_app_opens_and_shows_what_was_known(place
         await phone.see("can’t be reached")
 
         await place.door.open()
+        await phone.press("Try now")
         await phone.gone("No connection", "")
         await phone.press("Accept Plan")
         await place.model.let_go()

@@ -2,11 +2,11 @@
 import { StyleSheet, View } from 'react-native';
 
 import { page, space, useTheme } from '../theme';
-import { Problem, Words } from '../ui';
+import { Problem, TextButton, Words } from '../ui';
 import type { Watched } from '../useJob';
 import { ago, dollars, limit, TONE, whereItStands } from '../words';
 
-export function Banner({ view, status, connection, refused }: Watched) {
+export function Banner({ view, status, connection, refused, tryNow }: Watched) {
   const theme = useTheme();
   const last = view.end ? null : (view.log.at(-1)?.at ?? view.askedAt);
   return (
@@ -27,12 +27,15 @@ export function Banner({ view, status, connection, refused }: Watched) {
         </View>
         {refused ? <Problem>{refused}</Problem> : null}
         {connection === 'lost' && !refused ? (
-          <View role="status">
-            <Words small tone="warn">
-              {view.seq
-                ? `No connection. This is what was known${last ? ` ${ago(last)}` : ''}; trying again …`
-                : 'No connection. Trying again …'}
-            </Words>
+          <View style={styles.line}>
+            <View role="status" style={styles.words}>
+              <Words small tone="warn">
+                {view.seq
+                  ? `No connection. This is what was known${last ? ` ${ago(last)}` : ''}.`
+                  : 'No connection.'}
+              </Words>
+            </View>
+            <TextButton label="Try now" onPress={tryNow} />
           </View>
         ) : null}
       </View>
