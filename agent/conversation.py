@@ -6,7 +6,7 @@ before them (https://platform.claude.com/docs/en/build-with-claude/extended-thin
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -25,6 +25,8 @@ class Limits:
     usd: Decimal
     deadline: float  # time.monotonic()
     turns: int = 150  # answers of the model
+    # What of `usd` is left, where that may change on the way; asked before each answer.
+    left: Callable[[], Awaitable[Decimal]] | None = None
 
 
 class Conversation:
@@ -62,10 +64,12 @@ class Conversation:
     async def answer(self) -> Answer:
         """The model's next message; it is in the journal when this returns.
 
-        Raises LimitReached and the ModelErrors.
+        Raises LimitReached, the ModelErrors, and whatever `Limits.left` raises.
         """
         if self._turns >= self._limits.turns:
             raise LimitReached(f"All {self._limits.turns} answers of the model are used up.")
+        if self._limits.left is not None:
+            self._purse.usd = self._purse.spent + await self._limits.left()
         answer = await self.within_time(
             self._model.turn(
                 system=self._system,

@@ -5,6 +5,7 @@ that comes twice, or by two hooks, makes one command.
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -47,6 +48,7 @@ class Comment:
 
     id: int
     url: str
+    part: int = 1  # which of the comment's commands it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class StartJob:
     issue: Issue | None = None  # None: a wish from the phone that has no issue
     comment: Comment | None = None
     base: str | None = None  # branch to start from; None: the default branch
+    usd: Decimal | None = None  # what it may cost at most; None: what the repository says
     type: Literal["start_job"] = "start_job"
 
 
@@ -121,6 +124,49 @@ class CancelJob:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryJob:
+    """The wish of a job that ended once more, as a new job."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    issue: Issue | None = None
+    comment: Comment | None = None
+    job_id: str | None = None  # None: the newest job of the issue
+    usd: Decimal | None = None  # what the new one may cost at most; None: as much as the old one
+    type: Literal["retry_job"] = "retry_job"
+
+
+@dataclass(frozen=True, slots=True)
+class SetBudget:
+    """What the job may cost at most, up to the operator's own ceiling.
+
+    A job that stopped at its ceiling is tried again with it.
+    """
+
+    key: str
+    actor: Actor
+    repository: Repository
+    usd: Decimal
+    issue: Issue | None = None
+    comment: Comment | None = None
+    job_id: str | None = None
+    type: Literal["set_budget"] = "set_budget"
+
+
+@dataclass(frozen=True, slots=True)
+class AskStatus:
+    """Where does the job stand?"""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    issue: Issue
+    comment: Comment
+    type: Literal["ask_status"] = "ask_status"
+
+
+@dataclass(frozen=True, slots=True)
 class OpenPull:
     """Make sure that the job's pull request exists."""
 
@@ -168,8 +214,31 @@ class EndSessions:
 
 
 # Of somebody who gets an answer.
-Request = StartJob | AcceptPlan | RevisePlan | Steer | CancelJob | OpenPull | Explain
-Command = Request | Forget | EndSessions
+Request = (
+    StartJob
+    | AcceptPlan
+    | RevisePlan
+    | Steer
+    | CancelJob
+    | RetryJob
+    | SetBudget
+    | OpenPull
+    | AskStatus
+    | Explain
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """The commands of one comment: each is settled before the next one counts."""
+
+    key: str
+    repository: Repository
+    commands: tuple[Annotated[Request, Field(discriminator="type")], ...]
+    type: Literal["several"] = "several"
+
+
+Command = Request | Several | Forget | EndSessions
 
 # The store is a boundary: a record written by another version is checked, not trusted.
 COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])

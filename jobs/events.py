@@ -121,6 +121,17 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Budgeted:
+    """A person said what the job may cost at most; below the operator's own ceiling."""
+
+    at: float
+    actor: Actor
+    usd: Decimal
+    digest: str = ""  # of the plan that waits, which the amount is part of
+    type: Literal["budgeted"] = "budgeted"
+
+
+@dataclass(frozen=True, slots=True)
 class StepBegan:
     """Work on step `number` (from 1) began."""
 
@@ -264,6 +275,7 @@ JobEvent = (
     | Revised
     | Steered
     | Heard
+    | Budgeted
     | StepBegan
     | Noted
     | Said

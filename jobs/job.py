@@ -14,12 +14,14 @@ from jobs.commands import (
     Repository,
     Request,
     RevisePlan,
+    SetBudget,
     StartJob,
     Steer,
 )
 from jobs.events import (
     Allowed,
     Approved,
+    Budgeted,
     CancelAsked,
     Charged,
     Checked,
@@ -76,6 +78,7 @@ class Job:
     digest: str = ""
     approved_by: Actor | None = None
     ceiling_usd: Decimal | None = None  # once it is planned
+    budget: Budgeted | None = None  # the newest word on what it may cost
     replaced: Plan | None = None  # the plan that somebody wants changed, until there is another
     words: tuple[Steered | Revised, ...] = ()  # said to the agent, in order
     heard: int = 0  # how many of them it answered to
@@ -104,6 +107,16 @@ class Job:
     @property
     def issue(self) -> Issue | None:
         return self.command.issue
+
+    @property
+    def usd_wanted(self) -> Decimal | None:
+        """What people said that it may cost at most; None: nothing."""
+        return self.command.usd if self.budget is None else self.budget.usd
+
+    @property
+    def revision(self) -> int:
+        """How many plans were sent back."""
+        return sum(isinstance(word, Revised) for word in self.words)
 
     @property
     def head_sha(self) -> str:
@@ -158,6 +171,8 @@ class Job:
                 )
             case Steered():
                 return replace(self, words=(*self.words, event))
+            case Budgeted(usd=usd, digest=digest):
+                return replace(self, budget=event, ceiling_usd=usd, digest=digest or self.digest)
             case Heard(words=words):
                 return replace(self, heard=words)
             case StepBegan(number=number):
@@ -232,7 +247,7 @@ def may_write(permission: str) -> bool:
     return permission in {"admin", "write"}
 
 
-JobCommand = StartJob | AcceptPlan | RevisePlan | Steer | CancelJob | OpenPull
+JobCommand = StartJob | AcceptPlan | RevisePlan | Steer | CancelJob | SetBudget | OpenPull
 
 
 def not_permitted(command: Request, *, silent: bool) -> Refusal:
@@ -273,6 +288,16 @@ def decide(
                 words = f"Stopped by {command.actor.login}."
                 return (asked, Finished(now, "cancelled", words))
             return (asked,)
+        case SetBudget(actor=actor, usd=usd):
+            if job.ended:
+                return Refusal(
+                    f"There is nothing to pay for: this job already {job.state}. "
+                    "`/vibecode retry` tries it again."
+                )
+            digest = ""
+            if job.plan is not None and job.state == "awaiting_approval":
+                digest = job.plan.digest(job.base_sha, usd, job.revision)
+            return (Budgeted(now, actor, usd, digest),)
         case OpenPull():
             if not job.commits:
                 return Refusal("This job has no commits yet, so there is no pull request to open.")

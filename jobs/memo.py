@@ -129,6 +129,8 @@ def essence(job: Job) -> list[JobEvent]:
             )
         )
     events += _words(job)
+    if job.budget is not None:
+        events.append(replace(job.budget, digest=""))
     if job.plan is not None:
         waits = job.state == "awaiting_approval" or job.approved_by is not None
         events.append(Planned(at, job.plan, job.digest, waits, job.ceiling_usd))

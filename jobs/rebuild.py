@@ -15,13 +15,15 @@ import structlog
 
 from jobs.commands import (
     AcceptPlan,
-    CancelJob,
+    AskStatus,
     Command,
     EndSessions,
+    Explain,
     Forget,
-    OpenPull,
     Request,
+    RetryJob,
     RevisePlan,
+    Several,
     StartJob,
     Steer,
 )
@@ -37,6 +39,7 @@ from jobs.queue.errors import JobUnknown
 from jobs.queue.spending import Spending
 from jobs.queue.store import Delivery, Store, job_id_of
 from jobs.seal import Seal
+from jobs.settle import reply_key
 
 log = structlog.get_logger()
 
@@ -46,7 +49,7 @@ LOGGED = 3 * 86_400.0  # GitHub's log of deliveries
 LOG_PAGES = 200  # of 100: most of it is our own comments being edited
 LAST_WORD = 86_400.0  # seconds after its end for which a job's check runs are looked at
 SAME_CHARS = 199  # by which words are known again that a comment remembers cut
-_REPLY = re.compile(r"<!-- vibecoder:(reply-\d+) -->")
+_REPLY = re.compile(r"<!-- vibecoder:(reply-\d+(?:-\d+)?) -->")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ async def _from_comments(it: Rebuilding, mark: str) -> tuple[list[str], set[str]
         for memo in _memos(it, repository, comments):
             job, events = memo.job, memo.events
             if job.command.comment is not None:
-                answered.add(f"reply-{job.command.comment.id}")
+                answered.add(reply_key(job.command.comment))
             await _go_on(it, mark)
             if not job.ended:
                 events = [*events, *await _pushed_since(it, survey, repository, job)]
@@ -189,9 +192,9 @@ async def _from_deliveries(it: Rebuilding, mark: str, answered: set[str]) -> lis
             continue
         await _go_on(it, mark)
         verdict = "found again, and nothing followed"
-        if (command := await _asked_for(it, attempt)) is not None and (
-            await _still_open(it, command, attempt.at, answered)
-        ):
+        for command in await _asked_for(it, attempt):
+            if not await _still_open(it, command, attempt.at, answered):
+                continue
             submitted = await it.store.submit(command, it.clock())
             verdict = f"command {submitted.command_id}"
             if submitted.new:
@@ -201,38 +204,40 @@ async def _from_deliveries(it: Rebuilding, mark: str, answered: set[str]) -> lis
     return asked
 
 
-async def _asked_for(it: Rebuilding, attempt: Attempt) -> Request | None:
-    """The command in a logged delivery. One that cannot be read must not hold up the others."""
+async def _asked_for(it: Rebuilding, attempt: Attempt) -> tuple[Request, ...]:
+    """The commands in a logged delivery. One that cannot be read must not hold up the others."""
     try:
         payload = await it.github.hook.payload(attempt.id)
     except (GitHubUnreachable, AppRefused):
         raise
     except GitHubError as refusal:
         log.warning("logged delivery unreadable", delivery=attempt.guid, why=str(refusal))
-        return None
+        return ()
     try:
         found = it.parse(
             Delivery(attempt.guid, attempt.event, json.dumps(payload).encode(), attempt.at)
         )
     except Exception:  # a bug of the parser's must not keep all jobs from running
         log.exception("logged delivery unreadable", delivery=attempt.guid)
-        return None
-    return None if isinstance(found, str | Forget | EndSessions) else found
+        return ()
+    if isinstance(found, Several):
+        return found.commands
+    return () if isinstance(found, str | Forget | EndSessions) else (found,)
 
 
 async def _still_open(it: Rebuilding, command: Request, at: float, answered: set[str]) -> bool:
     """Whether the command is one that nothing followed from as far as GitHub shows."""
-    if command.comment is not None and f"reply-{command.comment.id}" in answered:
+    if command.comment is not None and reply_key(command.comment) in answered:
         return False
     if isinstance(command, StartJob):
         return not await it.store.history(job_id_of(command.key))
-    if not isinstance(command, AcceptPlan | RevisePlan | Steer | CancelJob | OpenPull):
+    if isinstance(command, Explain | AskStatus):
         return True
     if command.issue is None:
         return False
     active = await it.store.active_on(command.repository.id, command.issue.number)
-    if active is None:
-        return False
+    if isinstance(command, RetryJob) or active is None:
+        return isinstance(command, RetryJob) and active is None
     try:
         job = await it.store.load(active)
     except JobUnknown:

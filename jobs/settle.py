@@ -8,22 +8,28 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import structlog
 
+from jobs import again
 from jobs.commands import (
+    AskStatus,
     Comment,
     EndSessions,
     Explain,
     Forget,
     OpenPull,
     Request,
+    RetryJob,
     RevisePlan,
+    SetBudget,
+    Several,
     StartJob,
     Steer,
 )
 from jobs.events import Finished, JobEvent
-from jobs.forge import render
+from jobs.forge import replies
 from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing, NotGranted
 from jobs.forge.github import Forge, GitHub
 from jobs.forget import forget
@@ -55,6 +61,7 @@ class Desk:
 
     store: Store
     github: GitHub
+    usd: Decimal  # the operator's ceiling for one job
     clock: Callable[[], float] = time.time
 
 
@@ -66,8 +73,12 @@ async def settle(desk: Desk, lease: Lease) -> None:
     """
     command_id = lease.id
     command = await desk.store.command(command_id)
-    if isinstance(command, Forget | EndSessions):
-        verdict = await _let_go(desk, command_id, command)
+    if isinstance(command, Forget | EndSessions | Several):
+        verdict = (
+            await _one_by_one(desk, command)
+            if isinstance(command, Several)
+            else await _let_go(desk, command_id, command)
+        )
         log.info("command settled", key=command.key, kind=command.type, verdict=verdict)
         await desk.store.settle(command_id, verdict)
         return
@@ -96,6 +107,15 @@ async def settle(desk: Desk, lease: Lease) -> None:
     await desk.store.settle(command_id, verdict)
 
 
+async def _one_by_one(desk: Desk, several: Several) -> str:
+    """Hands in a comment's commands, each when the one before is settled."""
+    for command in several.commands:
+        submitted = await desk.store.submit(command, desk.clock())
+        if await desk.store.settled(submitted.command_id) is None:
+            raise TryLater("The comment's command before is not settled yet.", 1)
+    return f"{len(several.commands)} commands, one after another"
+
+
 async def _let_go(desk: Desk, command_id: str, command: Forget | EndSessions) -> str:
     sessions, subscriptions = SessionStore(desk.store), Subscriptions(desk.store)
     if isinstance(command, EndSessions):
@@ -116,7 +136,7 @@ async def _let_go(desk: Desk, command_id: str, command: Forget | EndSessions) ->
 async def give_up(desk: Desk, lease: Lease) -> None:
     """After attempt upon attempt broke: end what the command began, with a sentence."""
     command = await desk.store.command(lease.id)
-    if isinstance(command, Forget | EndSessions):
+    if isinstance(command, Forget | EndSessions | Several):
         return
     reason = (
         "I tried this three times and something broke each time; the operator's log tells more."
@@ -144,20 +164,30 @@ async def _say_again(desk: Desk, lease: Lease, command: Request, verdict: str) -
     except NotGranted:
         forge = await desk.github.voice(*command.repository.key)
     number, key = command.issue.number, reply_key(command.comment)
-    if isinstance(command, Explain):
-        await forge.comment(number, key, render.explain(command))
+    if isinstance(command, Explain | AskStatus):
+        await forge.comment(number, key, await _answer(desk, command))
     elif isinstance(command, StartJob) and verdict == JOINED:
         busy = (await desk.store.submitted(lease.id)).busy
         await _say_joined(desk, forge, command, busy or "")
     elif verdict.startswith(REFUSED):
-        await forge.comment(number, key, render.refusal(verdict.removeprefix(REFUSED)))
+        await forge.comment(number, key, replies.refusal(verdict.removeprefix(REFUSED)))
     else:
         await forge.withdraw(number, key)
 
 
 def reply_key(comment: Comment) -> str:
-    """The hidden mark of our answer to a comment."""
-    return f"reply-{comment.id}"
+    """The hidden mark of our answer to a comment, or to one of its commands."""
+    return f"reply-{comment.id}" if comment.part == 1 else f"reply-{comment.id}-{comment.part}"
+
+
+async def _answer(desk: Desk, command: Explain | AskStatus) -> str:
+    if isinstance(command, Explain):
+        return replies.explain(command)
+    job_id = await desk.store.active_on(command.repository.id, command.issue.number)
+    job = await again.newest_on(desk.store, command) if job_id is None else None
+    if job_id is not None:
+        job = await desk.store.load(job_id)
+    return replies.status(job, desk.clock()) if job is not None else replies.NOTHING_HERE
 
 
 async def _settle(desk: Desk, lease: Lease, command: Request) -> str:
@@ -168,20 +198,27 @@ async def _settle(desk: Desk, lease: Lease, command: Request) -> str:
         stranger = not repository.private and not await forge.collaborates(command.actor.login)
         refusal = not_permitted(command, silent=stranger)
         return await _refuse(desk, forge, command_id, command, refusal)
-    if isinstance(command, Explain):
-        await forge.comment(
-            command.issue.number, reply_key(command.comment), render.explain(command)
-        )
-        return "explained"
+    if isinstance(command, Explain | AskStatus):
+        text = await _answer(desk, command)
+        await forge.comment(command.issue.number, reply_key(command.comment), text)
+        return "explained" if isinstance(command, Explain) else "answered"
     if command.comment is not None:
         # A comment that was deleted meanwhile, or a locked thread, needs no receipt.
         with suppress(Missing, Locked):
             await forge.react(command.comment.id, "eyes")
 
+    if isinstance(command, SetBudget) and command.usd > desk.usd:
+        refusal = Refusal(replies.above_the_ceiling(desk.usd))
+        return await _refuse(desk, forge, command_id, command, refusal)
+    if isinstance(command, RetryJob):
+        return await _retry(desk, forge, command_id, command)
+
     while True:
         job, seen = await _job_of(desk, command_id, command)
         if job is None:
             return await _without_job(desk, forge, command_id, command, permission)
+        if isinstance(command, SetBudget) and job.state == "stopped":
+            return await _retry(desk, forge, command_id, again.with_budget(command, job))
         if await desk.store.caused(job.id, command_id):
             return "followed"  # by a worker that died before it could say so
         decision = decide(job, command, permission, desk.clock())
@@ -196,6 +233,20 @@ async def _settle(desk: Desk, lease: Lease, command: Request) -> str:
         return "followed"
 
 
+async def _retry(desk: Desk, forge: Forge, command_id: str, command: RetryJob) -> str:
+    """Hands in the wish once more, which is then settled like any other."""
+    wish = await again.wish(desk.store, command)
+    if isinstance(wish, StartJob):
+        submitted = await desk.store.submit(wish, desk.clock())
+        if not submitted.busy and not submitted.no_room:
+            return f"tried again as {submitted.job_id}"
+        if wish.comment is not None:
+            return "submitted again"  # and told there why it has to wait
+        reason = NO_ROOM[submitted.no_room] if submitted.no_room else again.BUSY
+        wish = Refusal(reason)
+    return await _refuse(desk, forge, command_id, command, wish)
+
+
 async def _follow(
     desk: Desk, cause: str, job: Job, events: tuple[JobEvent, ...], seen: str
 ) -> None:
@@ -205,7 +256,8 @@ async def _follow(
     for event in events:
         after = after.apply(event)
     # A job that ends here still goes to a worker once, which says its last word on GitHub.
-    run = after.state == "queued" or after.ended
+    # So does a plan whose digest changed under its budget.
+    run = after.state == "queued" or after.ended or after.digest != job.digest
     await desk.store.append(job.id, events, seen=seen, cause=cause, run=run)
 
 
@@ -217,7 +269,7 @@ async def _refuse(
         return f"refused silently: {refusal.reason}"
     if command.issue is not None and command.comment is not None:
         await forge.comment(
-            command.issue.number, reply_key(command.comment), render.refusal(refusal.reason)
+            command.issue.number, reply_key(command.comment), replies.refusal(refusal.reason)
         )
     return f"{REFUSED}{refusal.reason}"
 
@@ -252,6 +304,10 @@ async def _without_job(
         refusal = Refusal(NO_ROOM[submitted.no_room])
         return await _refuse(desk, forge, command_id, command, refusal)
     busy = submitted.busy
+    if isinstance(command, SetBudget):
+        last = await again.newest_on(desk.store, command)
+        if last is not None and last.state == "stopped":
+            return await _retry(desk, forge, command_id, again.with_budget(command, last))
     if not isinstance(command, StartJob) or busy is None:
         return await _refuse(
             desk, forge, command_id, command, Refusal("No job of mine waits or runs here.")
@@ -264,11 +320,13 @@ async def _without_job(
             return "submitted again"
         if not job.permission:
             raise TryLater("The request before is not settled, and may be a stranger's.", 1)
+        if job.cancelled_by is not None:
+            raise TryLater("The job before is being stopped.", 1)
         joining = _joining(job, command)
         decision = decide(job, joining, permission, desk.clock()) if joining else None
         if not isinstance(decision, tuple):
             return await _refuse(
-                desk, forge, command_id, command, decision or Refusal(render.busy(job))
+                desk, forge, command_id, command, decision or Refusal(replies.busy(job))
             )
         with suppress(Conflict):  # something happened to the job meanwhile: decide again
             await _follow(desk, command_id, job, decision, seen)
@@ -293,7 +351,7 @@ async def _say_joined(desk: Desk, forge: Forge, command: StartJob, busy: str) ->
     for word in reversed(job.words):
         if word.actor.id == command.actor.id and word.text == command.text:
             number, key = command.issue.number, reply_key(command.comment)
-            await forge.comment(number, key, render.joined(job, word))
+            await forge.comment(number, key, replies.joined(job, word))
             return
 
 

@@ -81,16 +81,15 @@ async def plan(
         )
     if isinstance(found, Nothing):
         return found
-    job = record.job
-    revisions = sum(isinstance(word, Revised) for word in job.words)
+    job = await record.listen()  # what it may cost may have been said meanwhile
     waits = (
         job.command.plan_only
         or bench.config.approval == "always"
         or any(not question.default for question in found.questions)
-        or revisions > 0  # whoever sent one back wants to see the next
+        or job.revision > 0  # whoever sent one back wants to see the next
     )
-    usd = ceiling(shop, bench.config)
-    digest = found.digest(job.base_sha, usd, revisions)
+    usd = ceiling(shop, bench.config, job)
+    digest = found.digest(job.base_sha, usd, job.revision)
     planned = Planned(record.now, found, digest, waits, usd)
     if waits:
         # Shown first, for the same reason as an end is.
@@ -225,8 +224,13 @@ def _edits_from(job: Job) -> int:
     return max(counted) + 1 if job.step and counted else 0
 
 
-def ceiling(shop: Workshop, config: RepoConfig) -> Decimal:
-    return shop.usd if config.usd is None else min(shop.usd, config.usd)
+def ceiling(shop: Workshop, config: RepoConfig, job: Job) -> Decimal:
+    """What the job may cost: as people with write permission said, else as the repository says.
+
+    The operator's ceiling stands above both.
+    """
+    usd = config.usd if job.usd_wanted is None else job.usd_wanted
+    return shop.usd if usd is None else min(shop.usd, usd)
 
 
 async def limits_of(record: Record, config: RepoConfig) -> Limits:
@@ -238,6 +242,7 @@ async def limits_of(record: Record, config: RepoConfig) -> Limits:
     minutes = shop.minutes if config.minutes is None else min(shop.minutes, config.minutes)
     return Limits(
         usd=await _usd_left(record, config),
+        left=partial(_usd_left, record, config),
         deadline=time.monotonic() + minutes * 60 - job.worked,
     )
 
@@ -246,7 +251,8 @@ async def _usd_left(record: Record, config: RepoConfig) -> Decimal:
     shop = record.shop
     today = await shop.spending.on(record.now)
     within_the_day(shop, today)
-    usd = ceiling(shop, config) - record.job.usd
+    job = await record.listen()
+    usd = ceiling(shop, config, job) - job.usd
     return usd if shop.daily_usd is None else min(usd, shop.daily_usd - today)
 
 

@@ -51,6 +51,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
     """
     record = Record(shop, lease, await shop.store.load(lease.id))
     if record.job.state == "awaiting_approval":
+        await _show_what_waits(record)
         return
     if record.job.end is not None:
         # Stopped before it began, or ended while GitHub was away: nothing to do but to say so.
@@ -137,6 +138,21 @@ async def fail_poisoned(shop: Workshop, lease: Lease) -> None:
     )
     await show_last(await record.report(), record.job.apply(end))
     await record.add(end)
+
+
+async def _show_what_waits(record: Record) -> None:
+    """A plan whose budget changed has another digest to be accepted by."""
+    if record.job.budget is None or not record.job.budget.digest:
+        return
+    try:
+        shown = await show_last(await record.report(), record.job)
+    except GitHubUnreachable:
+        shown = False
+    except ForgeError as error:
+        log.error("plan not shown", reason=str(error), job=record.job.id)
+        return
+    if not shown:
+        raise TryLater("GitHub is away, and the plan's new digest is unsaid.", 60)
 
 
 async def _carry(record: Record, forge: Forge, report: Report) -> Finished | None:

@@ -15,6 +15,7 @@ from typing import Any
 from jobs.commands import (
     AcceptPlan,
     Actor,
+    AskStatus,
     CancelJob,
     Command,
     Comment,
@@ -23,6 +24,11 @@ from jobs.commands import (
     Forget,
     Issue,
     Repository,
+    Request,
+    RetryJob,
+    RevisePlan,
+    SetBudget,
+    Several,
     StartJob,
 )
 from jobs.queue.store import Delivery
@@ -105,15 +111,14 @@ def _comment(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command 
     if reason := _automatic(sender, comment, app_id):
         return Ignored(reason)
     words = slash.parse(_text(comment, "body"))
-    if words is None:
+    if not words:
         return Ignored("the comment holds no /vibecode command")
     if not isinstance(payload.get("installation"), dict):
         return Ignored("it did not come through an installation of the App")
     repository = _object(payload, "repository")
-    return _command(
-        words,
-        # An edit keeps the id and the time of creation, so one comment gives one command.
-        key=f"comment:{_id(comment, 'id')}:{_text(comment, 'created_at')[:40]}",
+    # An edit keeps the id and the time of creation, so one comment gives its commands once.
+    key = f"comment:{_id(comment, 'id')}:{_text(comment, 'created_at')[:40]}"
+    said = _Said(
         actor=Actor(_id(sender, "id"), _text(sender, "login")),
         repository=Repository(
             installation_id=_id(_object(payload, "installation"), "id"),
@@ -125,6 +130,14 @@ def _comment(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command 
         comment=Comment(_id(comment, "id"), _text(comment, "html_url")),
         refused=_refused(sender, repository, issue, tuple(allow)),
     )
+    first, *others = words
+    if not others:
+        return _command(first, key, said)
+    parts = [_command(first, key, said)]
+    for part, more in enumerate(others, 2):
+        comment_part = replace(said, comment=replace(said.comment, part=part))
+        parts.append(_command(more, f"{key}#{part}", comment_part))
+    return Several(f"{key}#all", said.repository, tuple(parts))
 
 
 def _installation(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command | Ignored:
@@ -193,34 +206,46 @@ def _refused(
     return ""
 
 
-def _command(
-    words: slash.Words,
-    *,
-    key: str,
-    actor: Actor,
-    repository: Repository,
-    issue: Issue,
-    comment: Comment,
-    refused: str,
-) -> Command:
-    if refused:
-        return Explain(key, actor, repository, issue, comment, said=_said(words), problem=refused)
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Who said something, and where."""
+
+    actor: Actor
+    repository: Repository
+    issue: Issue
+    comment: Comment
+    refused: str  # a sentence, where none of it is followed
+
+
+def _command(words: slash.Words, key: str, said: _Said) -> Request:
+    actor, repository, issue, comment = said.actor, said.repository, said.issue, said.comment
+    if said.refused:
+        problem = said.refused
+        return Explain(key, actor, repository, issue, comment, said=_gist(words), problem=problem)
     match words:
         case slash.Start(text=text, plan_only=plan_only):
             return StartJob(key, actor, repository, text, plan_only, issue=issue, comment=comment)
         case slash.Accept(digest=digest):
             return AcceptPlan(key, actor, repository, digest, issue=issue, comment=comment)
+        case slash.Revise(text=text):
+            return RevisePlan(key, actor, repository, text, issue=issue, comment=comment)
         case slash.Stop():
             return CancelJob(key, actor, repository, issue=issue, comment=comment)
+        case slash.Retry():
+            return RetryJob(key, actor, repository, issue=issue, comment=comment)
+        case slash.Budget(usd=usd):
+            return SetBudget(key, actor, repository, usd, issue=issue, comment=comment)
+        case slash.Status():
+            return AskStatus(key, actor, repository, issue, comment)
         case slash.Help():
             return Explain(key, actor, repository, issue, comment, said="help")
-        case slash.Unclear(said=said, problem=problem):
-            return Explain(key, actor, repository, issue, comment, said=said, problem=problem)
+        case slash.Unclear(said=line, problem=problem):
+            return Explain(key, actor, repository, issue, comment, said=line, problem=problem)
 
 
-def _said(words: slash.Words) -> str:
+def _gist(words: slash.Words) -> str:
     match words:
-        case slash.Start(text=text):
+        case slash.Start(text=text) | slash.Revise(text=text):
             return text[:200]
         case slash.Unclear(said=said):
             return said

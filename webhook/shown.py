@@ -383,6 +383,8 @@ class View:
                 return SteeredShown(at=at, by=actor.login, text=text)
             case events.Heard(text=text):
                 return HeardShown(at=at, text=text or None)
+            case events.Budgeted(actor=actor, usd=usd):
+                return NotedShown(at=at, text=f"{actor.login} set the budget to ${usd:.2f}.")
             case events.StepBegan(number=number):
                 return StepBeganShown(at=at, number=number)
             case events.Noted(text=text):

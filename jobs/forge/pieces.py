@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from jobs.forge.encode import code, sentence
+from jobs.forge.encode import code, inline, sentence
 from jobs.job import Job
 
 ROOM = 60_000  # bytes; GitHub's own limits are 65,536 characters, and 65,535 in a check run
@@ -18,6 +18,14 @@ def cost(job: Job) -> str:
         f"${job.usd:.2f} · {thousands(job.input_tokens)} tokens read, {share} % from the cache · "
         f"{thousands(job.output_tokens)} written"
     )
+
+
+def budget(job: Job) -> str:
+    """What people said that the job may cost, in one line; empty where nobody did."""
+    if job.usd_wanted is None:
+        return ""
+    by = job.budget.actor if job.budget else job.command.actor
+    return f"budget ${job.usd_wanted:.2f}, by {inline(by.login, 60)}"
 
 
 def together(parts: Iterable[str], end: str = "", room: int = ROOM) -> str:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.plan import Plan, Step
-from jobs.commands import Explain
-from jobs.events import Finished, Revised, Steered, StepCommitted
+from jobs.events import Finished, StepCommitted
 from jobs.forge import proof
 from jobs.forge.encode import (
     cell_code,
@@ -28,6 +27,7 @@ from jobs.forge.encode import quote as quoted
 from jobs.forge.pieces import (
     COMMENT_ROOM,
     beside,
+    budget,
     bullets,
     cost,
     count,
@@ -54,25 +54,29 @@ class CheckText:
 
 def issue_comment(job: Job, public_url: str | None = None) -> str:
     """The one comment on the issue, in every state: whoever asked, and all who follow, see it."""
+    parts = [_asked(job), *standing(job)]
+    return together(parts, end=_footer(job, public_url), room=COMMENT_ROOM)
+
+
+def standing(job: Job, *, brief: bool = False) -> list[str]:
+    """Where the job stands, in blocks; `brief`: without the text of a plan that waits."""
     if job.end is not None:
-        parts = _ended(job, job.end, elsewhere=True)
-    elif job.state == "awaiting_approval" and job.plan is not None:
-        parts = [
+        return _ended(job, job.end, elsewhere=True)
+    if job.state == "awaiting_approval" and job.plan is not None:
+        return [
             "### A plan is waiting for your word",
-            *plan_text(job.plan),
+            *([f"**{inline(job.plan.title, 200)}**"] if brief else plan_text(job.plan)),
             f"To go on: `/vibecode accept {job.digest[:8]}`. To drop it: `/vibecode stop`.\n"
-            "To have it otherwise: `/vibecode` and what to change.",
+            "To have it otherwise: `/vibecode revise` and what to change.",
         ]
-    elif job.plan is None:
-        parts = [_before_the_plan(job), _note(job)]
-    else:
-        parts = [
-            _heading(job, job.plan),
-            inline(job.plan.title, 200),
-            checklist(job, job.plan),
-            *_now(job),
-        ]
-    return together([_asked(job), *parts], end=_footer(job, public_url), room=COMMENT_ROOM)
+    if job.plan is None:
+        return [_before_the_plan(job), _note(job)]
+    return [
+        _heading(job, job.plan),
+        inline(job.plan.title, 200),
+        checklist(job, job.plan),
+        *_now(job),
+    ]
 
 
 def _asked(job: Job) -> str:
@@ -153,7 +157,12 @@ def _kept(job: Job) -> str:
 def _again(job: Job) -> str:
     if job.issue is None:
         return ""
-    return "To try again, comment `/vibecode` with what to do."
+    if job.end is not None and job.end.outcome == "stopped":
+        return (
+            "To try again: `/vibecode retry`. With another ceiling, in dollars: "
+            "`/vibecode budget 5`."
+        )
+    return "To try again: `/vibecode retry`, or `/vibecode` with what to do."
 
 
 def patch_comments(job: Job) -> list[str]:
@@ -459,55 +468,6 @@ def superseded(job: Job, commit: StepCommitted) -> CheckText:
     )
 
 
-# ── replies ───────────────────────────────────────────────────────────────────────────────────────
-
-
-def refusal(reason: str) -> str:
-    """Why we do not do what was asked; seen by whoever asked, under their comment."""
-    return prose(reason, 4_000)
-
-
-USAGE = """\
-| Comment | What happens |
-|---|---|
-| `/vibecode fix the flaky retry` | the work is planned and done; a draft pull request appears |
-| `/vibecode plan fix the flaky retry` | only a plan, which waits for your word |
-| `/vibecode accept` | go on with the plan that waits here |
-| `/vibecode` and more words | changes the plan that waits here, or tells the agent at work |
-| `/vibecode stop` | stop; commits are kept |
-| `/vibecode help` | this list |"""
-
-
-def explain(command: Explain) -> str:
-    """What we understand, for somebody who asked for help or wrote what is no command."""
-    if not command.problem:
-        return together(["This is what I understand:", USAGE])
-    heard = f"You wrote {code(command.said, 200)}." if command.said.strip() else ""
-    return together([prose(command.problem, 2_000), heard, USAGE])
-
-
-def busy(job: Job) -> str:
-    """Why a plan is not made on a thread where a job is at work already."""
-    return (
-        f"I am still at what {job.command.actor.login} asked for here. Wait until it is done, or "
-        "comment `/vibecode stop`, then ask again."
-    )
-
-
-def joined(job: Job, word: Steered | Revised) -> str:
-    """What became of a request on a thread where a job waits or is at work already."""
-    asked = inline(job.command.actor.login, 60)
-    if isinstance(word, Revised):
-        return (
-            f"A plan that {asked} asked for was waiting here, so I take this as what to change in "
-            "it, and plan anew. The plan before no longer counts."
-        )
-    return (
-        f"I am at what {asked} asked for here, so I tell this to the agent, which hears it before "
-        "it goes on. For something else, wait until this is done, or comment `/vibecode stop`."
-    )
-
-
 # ── branch and commits ────────────────────────────────────────────────────────────────────────────
 
 _TRAILER = re.compile(r"(?im)^(\s*[a-z]+(?:-[a-z]+)+):")
@@ -565,5 +525,5 @@ def _footer(job: Job, public_url: str | None) -> str:
     stop = "" if job.end or job.issue is None else "`/vibecode stop` stops it"
     url = watch_url(job, public_url)
     link = f"[watch it live]({url})" if url else ""
-    line = " · ".join(part for part in (cost(job), link, stop) if part)
+    line = " · ".join(part for part in (cost(job), budget(job), link, stop) if part)
     return f"<sub>{line}</sub>" if line else ""

@@ -69,7 +69,7 @@ class Report:
             return await self._show(job)
 
     async def _show(self, job: Job) -> list[Checked]:
-        turn = (job.state, job.digest, job.cancelled_by)
+        turn = (job.state, job.digest, job.cancelled_by, job.budget)
         state = (turn, job.commits, job.pull)
         ago = time.monotonic() - self._at
         if state == self._state and ago < self._interval(job):

@@ -17,10 +17,21 @@ from arq.connections import ArqRedis
 from arq.jobs import serialize_job
 from pydantic import ValidationError
 
-from jobs.commands import COMMAND, Command, EndSessions, Explain, Forget, StartJob
+from jobs.commands import (
+    COMMAND,
+    AskStatus,
+    Command,
+    EndSessions,
+    Explain,
+    Forget,
+    RetryJob,
+    Several,
+    StartJob,
+)
 from jobs.events import (
     EVENT,
     Approved,
+    Budgeted,
     CancelAsked,
     Finished,
     JobEvent,
@@ -197,7 +208,8 @@ class Store:
                     int(now * 1000),
                     "" if comment else "1",
                 )
-            case Explain() | Forget() | EndSessions():
+            case Explain() | AskStatus() | RetryJob() | Several() | Forget() | EndSessions():
+                # A retry's job is another one's than the one that it names.
                 made = ("", "", "", "", "", int(now * 1000), "")
             case _:
                 made = (command.job_id or "", "", "", "", "", int(now * 1000), "")
@@ -325,6 +337,19 @@ class Store:
         with told():
             job_id = await self.redis.get(f"vc:issue:{repository_id}#{issue}")
         return None if job_id is None else _text(job_id)
+
+    async def on_issue(self, repository_id: int, issue: int) -> AsyncIterator[str]:
+        """Ids of the issue's jobs among the repository's last thousand, newest first."""
+        with told():
+            ids = await self.redis.zrevrange(f"vc:jobs:repository:{repository_id}", 0, 999)
+        for id_ in map(_text, ids):
+            with told():
+                first = decoded(await self.redis.xrange(f"vc:events:{id_}", count=1))
+            if not first or not isinstance(received := first[0][1], Received):
+                continue
+            thread = received.command.issue
+            if thread is not None and thread.number == issue:
+                yield id_
 
     async def history(self, job_id: str, after: str = "0") -> list[tuple[str, JobEvent]]:
         """The job's events after that event id, oldest first; empty for an unknown job."""
@@ -639,8 +664,8 @@ def _mark(event: JobEvent) -> str:
             return "approved"  # or sent back: either way it waits for nobody now
         case Planned() | StepCommitted() | StepSkipped():
             return "progress"
-        case Steered():
-            return "steer"
+        case Steered() | Budgeted():
+            return "steer"  # whoever works on it has to look
         case CancelAsked():
             return "cancel"
         case Finished():

@@ -1,6 +1,8 @@
 """Deliveries as GitHub sends them, as it might, and as nobody ever should."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from jobs.commands import (
     COMMAND,
     AcceptPlan,
     Actor,
+    AskStatus,
     CancelJob,
     Command,
     Comment,
@@ -20,6 +23,10 @@ from jobs.commands import (
     Forget,
     Issue,
     Repository,
+    RetryJob,
+    RevisePlan,
+    SetBudget,
+    Several,
     StartJob,
 )
 from jobs.queue.store import Delivery
@@ -58,11 +65,35 @@ def why_ignored(payload: Any, event: str = "issue_comment") -> str:
             AcceptPlan(KEY, MAYA, WIDGET, "1a2b3c4d", issue=ISSUE, comment=COMMENT),
         ),
         ("/vibecode stop", CancelJob(KEY, MAYA, WIDGET, issue=ISSUE, comment=COMMENT)),
+        ("/vibecode retry", RetryJob(KEY, MAYA, WIDGET, issue=ISSUE, comment=COMMENT)),
+        ("/vibecode status", AskStatus(KEY, MAYA, WIDGET, ISSUE, COMMENT)),
+        (
+            "/vibecode budget 2.50",
+            SetBudget(KEY, MAYA, WIDGET, Decimal("2.50"), issue=ISSUE, comment=COMMENT),
+        ),
+        (
+            "/vibecode revise in French",
+            RevisePlan(KEY, MAYA, WIDGET, "in French", issue=ISSUE, comment=COMMENT),
+        ),
         ("/vibecode", Explain(KEY, MAYA, WIDGET, ISSUE, COMMENT, said="help")),
     ],
 )
 def test_a_comment_is_a_command_of_its_sender(body: str, expected: Command) -> None:
     assert read(commented(body)) == expected
+
+
+def test_several_commands_keep_their_order_and_have_keys_of_their_own() -> None:
+    found = read(commented("/vibecode stop\n\n/vibecode budget 2\n"))
+    second = replace(COMMENT, part=2)
+    assert found == Several(
+        f"{KEY}#all",
+        WIDGET,
+        (
+            CancelJob(KEY, MAYA, WIDGET, issue=ISSUE, comment=COMMENT),
+            SetBudget(f"{KEY}#2", MAYA, WIDGET, Decimal(2), issue=ISSUE, comment=second),
+        ),
+    )
+    assert COMMAND.validate_json(COMMAND.dump_json(found)) == found
 
 
 def test_a_slip_is_explained() -> None:

@@ -1,10 +1,32 @@
 """The grammar of `/vibecode`, sentence by sentence."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.slash import LONGEST, Accept, Help, Start, Stop, Unclear, parse
+from webhook.slash import (
+    LONGEST,
+    MOST,
+    Accept,
+    Budget,
+    Help,
+    Retry,
+    Revise,
+    Start,
+    Status,
+    Stop,
+    Unclear,
+    Words,
+    parse,
+)
+
+
+def one(comment: str) -> Words:
+    """The only command in there."""
+    (found,) = parse(comment)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -27,18 +49,44 @@ from webhook.slash import LONGEST, Accept, Help, Start, Stop, Unclear, parse
         ("/vibecode stop", Stop()),
         ("/vibecode stop it, please!", Stop()),
         ("/vibecode\nstop", Stop()),
+        ("/vibecode revise in French, please", Revise("in French, please")),
+        ("/vibecode Revise: in\nFrench", Revise("in\nFrench")),
+        ("/vibecode retry", Retry()),
+        ("/vibecode Retry it, please!", Retry()),
+        ("/vibecode retry the job", Retry()),
+        ("/vibecode status", Status()),
+        ("/vibecode status?", Status()),
+        ("/vibecode status of the job", Status()),
+        ("/vibecode budget 5", Budget(Decimal(5))),
+        ("/vibecode Budget: $7.50", Budget(Decimal("7.50"))),
+        ("/vibecode budget 10 dollars", Budget(Decimal(10))),
+        ("/vibecode budget to 10 USD now", Budget(Decimal(10))),
+        ('/vibecode "fix the flaky retry"', Start("fix the flaky retry", plan_only=False)),
+        ("/vibecode “Stop”", Stop()),
+        ("/vibecode `accept 1a2b3c4d`", Accept("1a2b3c4d")),
+        ("/vibecode 'plan \"fix it\"'", Start("fix it", plan_only=True)),
+        ("/vibecode\n```\nplan fix the retry\n```", Start("fix the retry", plan_only=True)),
+        ("/vibecode ```stop```", Stop()),
         ("/vibecode", Help()),
+        ('/vibecode ""', Help()),
         ("/vibecode help", Help()),
         ("/VIBECODE  HELP \n", Help()),
     ],
 )
 def test_understood(comment: str, expected: object) -> None:
-    assert parse(comment) == expected
+    assert parse(comment) == (expected,)
 
 
 @pytest.mark.parametrize(
     "wish",
     [
+        "retry failed uploads with a pause",
+        "status page shows the wrong time",
+        "budget totals are rounded wrongly",
+        "budget 5 categories at most",
+        "why does the parser fail on tabs",
+        'say "hello" and "goodbye"',
+        "fix the stpo button",
         "stop the memory leak in the cache",
         "accept null values in the parser",
         "help users find the settings page",
@@ -47,7 +95,7 @@ def test_understood(comment: str, expected: object) -> None:
     ],
 )
 def test_a_wish_may_begin_with_a_verb(wish: str) -> None:
-    assert parse(f"/vibecode {wish}") == Start(wish, plan_only=False)
+    assert one(f"/vibecode {wish}") == Start(wish, plan_only=False)
 
 
 @pytest.mark.parametrize(
@@ -62,10 +110,17 @@ def test_a_wish_may_begin_with_a_verb(wish: str) -> None:
         ("cancel", "stop"),
         ("accept nulls", "accept"),
         ("stop flicker", "stop"),
+        ("retyr", "retry"),
+        ("try again", "retry"),
+        ("statsu", "status"),
+        ("progress?", "status"),
+        ("budgte 5", "budget"),
+        ("revsie", "revise"),
+        ("retry uploads", "retry"),
     ],
 )
 def test_a_slip_starts_nothing(line: str, meant: str) -> None:
-    answer = parse(f"/vibecode {line}")
+    answer = one(f"/vibecode {line}")
     assert isinstance(answer, Unclear)
     assert answer.said == line
     assert f"Did you mean `/vibecode {meant}`?" in answer.problem
@@ -100,59 +155,96 @@ def test_a_slip_starts_nothing(line: str, meant: str) -> None:
     ],
 )
 def test_not_said_to_us(comment: str) -> None:
-    assert parse(comment) is None
+    assert parse(comment) == ()
 
 
 def test_code_belongs_to_the_wish() -> None:
     wish = "fix this:\n\n```\nTypeError\n/vibecode stop\n```\n\nThanks!"
-    assert parse(f"/vibecode {wish}") == Start(wish, plan_only=False)
+    assert one(f"/vibecode {wish}") == Start(wish, plan_only=False)
 
 
-def test_of_several_commands_the_first_is_followed() -> None:
-    assert parse("/vibecode fix the retry\nsoon\n\n/vibecode stop\n") == Start(
-        "fix the retry\nsoon", plan_only=False
+def test_several_commands_are_followed_in_their_order() -> None:
+    assert parse("/vibecode stop\n\n/vibecode fix the retry\nsoon\n/vibecode budget 2\n") == (
+        Stop(),
+        Start("fix the retry\nsoon", plan_only=False),
+        Budget(Decimal(2)),
     )
-    assert parse("> /vibecode stop\n\n/vibecode accept") == Accept("")
+    assert parse("> /vibecode stop\n\n/vibecode accept") == (Accept(""),)
 
 
-def test_plan_wants_words() -> None:
-    answer = parse("/vibecode plan")
+def test_too_many_commands_are_told() -> None:
+    *followed, last = parse("/vibecode status\n" * (MOST + 3))
+    assert followed == [Status()] * MOST
+    assert isinstance(last, Unclear) and "left out" in last.problem
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("plan", "Tell me what to plan"),
+        ("revise", "Tell me what to change"),
+        ("budget", "how much"),
+        ("budget 0", "stop"),
+    ],
+)
+def test_some_commands_want_words(line: str, words: str) -> None:
+    answer = one(f"/vibecode {line}")
     assert isinstance(answer, Unclear)
-    assert "Tell me what to plan" in answer.problem
+    assert words in answer.problem
 
 
-def test_a_document_is_too_long() -> None:
-    answer = parse("/vibecode " + "a wish " * 30_000)
+@pytest.mark.parametrize("verb", ["", "plan ", "revise "])
+def test_a_document_is_too_long(verb: str) -> None:
+    answer = one(f"/vibecode {verb}" + "a wish " * 30_000)
     assert isinstance(answer, Unclear)
     assert "characters" in answer.problem
     assert len(answer.said) <= 200
-    assert parse("/vibecode " + "x" * LONGEST) == Start("x" * LONGEST, plan_only=False)
+    assert one("/vibecode " + "x" * LONGEST) == Start("x" * LONGEST, plan_only=False)
 
 
 WORDS = ["/vibecode", "/VIBECODE ", "accept ", "stop", "plan ", "help", "fix it", "1a2b3c4d"]
-MARKS = ["\n", "\r\n", "\n\n", "> ", "`", "```", "~~~", "<!--", "-->", "    ", "\t", "- "]
+WORDS += ["revise ", "retry", "status", "budget ", "5", "$2.50"]
+MARKS = ["\n", "\r\n", "\n\n", "> ", "`", "```", "~~~", "<!--", "-->", "    ", "\t", "- ", '"', "“"]
 ODDITIES = ["\x00", "\u2028", "\x0c"]
 PIECES = st.sampled_from([*WORDS, *MARKS, *ODDITIES])
 
 
 @given(st.lists(PIECES | st.text(max_size=8), max_size=40).map("".join))
 def test_anything_can_be_read(comment: str) -> None:
-    match parse(comment):
-        case None:
-            return
-        case Start(text=text):
-            assert text.strip() == text != ""
-            assert len(text) <= LONGEST
-        case Accept(digest=digest):
-            assert set(digest) <= set("0123456789abcdef")
-        case Unclear(problem=problem):
-            assert problem
-        case found:
-            assert found in (Help(), Stop())
-    assert "/vibecode" in comment.lower()
+    commands = parse(comment)
+    assert len(commands) <= MOST + 1
+    for command in commands:
+        match command:
+            case Start(text=text) | Revise(text=text):
+                assert text.strip() == text != ""
+                assert len(text) <= LONGEST
+            case Accept(digest=digest):
+                assert set(digest) <= set("0123456789abcdef")
+            case Budget(usd=usd):
+                assert 0 < usd < 1_000_000
+            case Unclear(problem=problem):
+                assert problem
+            case found:
+                assert found in (Help(), Stop(), Retry(), Status())
+        assert "/vibecode" in comment.lower()
 
 
 @given(st.lists(PIECES | st.text(max_size=8), max_size=20).map("".join))
 def test_quoting_never_commands(comment: str) -> None:
     lines = comment.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    assert parse("\n".join(f"> {line}" for line in lines)) is None
+    assert parse("\n".join(f"> {line}" for line in lines)) == ()
+
+
+@given(st.sampled_from(["accept", "stop", "retry", "status", "help"]), st.data())
+def test_case_and_wrapping_change_nothing(verb: str, data: st.DataObject) -> None:
+    spelt = "".join(data.draw(st.sampled_from([letter, letter.upper()])) for letter in verb)
+    wrap = data.draw(st.sampled_from(["{}", '"{}"', "'{}'", "`{}`", "“{}”", "```\n{}\n```", "{}!"]))
+    assert parse(f"/vibecode {wrap.format(spelt)}") == parse(f"/vibecode {verb}")
+
+
+@given(
+    st.lists(st.sampled_from(["fix", "the", "flaky", "status", "retry", "of", "it"]), min_size=3)
+)
+def test_a_wish_that_begins_with_no_verb_stays_a_wish(words: list[str]) -> None:
+    wish = " ".join(["make", *words])
+    assert one(f"/vibecode {wish}") == Start(wish, plan_only=False)

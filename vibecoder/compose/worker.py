@@ -63,7 +63,7 @@ async def worker(
         stack.push_async_callback(model.close)
         model.check()
         github = await stack.enter_async_context(GitHub(app_settings(settings), Pace(store)))
-        desk = Desk(store, github)
+        desk = Desk(store, github, settings.vibecoder_job_usd)
         seal = Seal(settings.private_key())
         parse = deliveries.reader(settings.app_id(), settings.allowed_accounts)
         shop = Workshop(

@@ -13,7 +13,7 @@ from inline_snapshot import snapshot
 from agent.plan import Plan, Step
 from jobs.commands import Comment, Explain, Issue
 from jobs.events import Revised, Steered
-from jobs.forge import proof, render
+from jobs.forge import proof, render, replies
 from jobs.forge.pieces import duration, together
 from jobs.job import Job
 
@@ -88,7 +88,7 @@ Seen in `src/itsdangerous/timed.py:41`.
 - Keep the old behaviour behind a flag? (yes / no) Without an answer: no.
 
 To go on: `/vibecode accept abcd1234`. To drop it: `/vibecode stop`.
-To have it otherwise: `/vibecode` and what to change.
+To have it otherwise: `/vibecode revise` and what to change.
 
 <sub>$0.03 · 2.0k tokens read, 60 % from the cache · 150 written · `/vibecode stop` stops it</sub>\
 """)
@@ -318,7 +318,7 @@ def test_any_title_makes_a_valid_branch(title: str) -> None:
 def test_help_and_a_slip_of_the_pen() -> None:
     job = Story().job
     asked = Explain("k", job.command.actor, job.repository, Issue(12, "x"), Comment(5, "u"), "help")
-    assert render.explain(asked) == snapshot("""\
+    assert replies.explain(asked) == snapshot("""\
 This is what I understand:
 
 | Comment | What happens |
@@ -327,7 +327,11 @@ This is what I understand:
 | `/vibecode plan fix the flaky retry` | only a plan, which waits for your word |
 | `/vibecode accept` | go on with the plan that waits here |
 | `/vibecode` and more words | changes the plan that waits here, or tells the agent at work |
+| `/vibecode revise smaller steps` | another plan than the one that waits here |
 | `/vibecode stop` | stop; commits are kept |
+| `/vibecode retry` | the last job's wish once more |
+| `/vibecode status` | where the job stands |
+| `/vibecode budget 5` | what the job may cost at most, in dollars |
 | `/vibecode help` | this list |\
 """)
     slip = Explain(
@@ -339,20 +343,22 @@ This is what I understand:
         "acept",
         "Did you mean `/vibecode accept`?",
     )
-    assert render.explain(slip).startswith("Did you mean `/vibecode accept`?\n\nYou wrote `acept`.")
+    assert replies.explain(slip).startswith(
+        "Did you mean `/vibecode accept`?\n\nYou wrote `acept`."
+    )
 
 
 def test_busy_says_what_to_do() -> None:
-    working = render.refusal(render.busy(Story().cloned().job))
+    working = replies.refusal(replies.busy(Story().cloned().job))
     assert "still at what maya asked for" in working
     assert "`/vibecode stop`" in working
 
 
 def test_a_request_that_joins_is_told_what_became_of_it() -> None:
     waiting = Story().plan_only().cloned().planned(waits=True).job
-    revised = render.joined(waiting, Revised(0, MAYA, "Smaller.", waiting.digest))
+    revised = replies.joined(waiting, Revised(0, MAYA, "Smaller.", waiting.digest))
     assert "plan anew" in revised and "no longer counts" in revised
-    steered = render.joined(Story().cloned().job, Steered(0, MAYA, "Mind the dots."))
+    steered = replies.joined(Story().cloned().job, Steered(0, MAYA, "Mind the dots."))
     assert "what maya asked for" in steered and "`/vibecode stop`" in steered
 
 
