@@ -24,12 +24,13 @@ CREATE, CONNECT = "POST /v2/sandboxes$", "POST /v2/sandboxes/.*/connect"
 COMMAND, UPLOAD = "POST /process.Process/Start", "POST /files"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gate() -> Gate:
     return Gate()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", name="gated")
+# It listens to the log while it stands, and another house hears nothing then.
+@pytest_asyncio.fixture(scope="module", loop_scope="session", name="gated")
 async def _gated(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """A house whose sandboxes are behind the gate."""
     async with (
