@@ -1,8 +1,8 @@
 /** What this phone remembers between two starts, none of it secret: drafts, and what jobs looked
- * like. It may be gone at any time. */
+ * like. It may be gone at any time, and it is in no backup. */
 import { Directory, File, Paths } from 'expo-file-system';
 
-const FOLDER = new Directory(Paths.document, 'remembered');
+const FOLDER = new Directory(Paths.cache, 'remembered');
 const file = (name: string) => new File(FOLDER, `${encodeURIComponent(name)}.txt`);
 
 export function read(name: string): string | null {

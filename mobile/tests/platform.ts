@@ -11,7 +11,7 @@ jest.mock('expo-secure-store', () => ({
   deleteItemAsync: async (name: string) => void mockKept.delete(`secret:${name}`),
 }));
 jest.mock('expo-file-system', () => ({
-  Paths: { document: '/' },
+  Paths: { cache: '/' },
   Directory: class {
     exists = true;
     delete() {

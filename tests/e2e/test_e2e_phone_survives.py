@@ -169,7 +169,7 @@ async def test_a_stop_keeps_what_is_done_and_leads_on(place: Place) -> None:
 
         await phone.see("Cancelled")
         await scene.job_until(await scene.newest(), "cancelled")
-        await phone.press("Changes (1 file)", "tab")
+        await phone.press("Changes (1)", "tab")
         await phone.see("+hello")
         await phone.looks_good()
 

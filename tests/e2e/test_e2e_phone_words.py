@@ -96,5 +96,5 @@ async def test_the_agent_is_told_something_while_it_works(place: Place) -> None:
         await phone.press("Log", "tab")
         await phone.see("In capitals, please.")
         await phone.see("I write it in capitals.")
-        await phone.press("Changes (1 file)", "tab")
+        await phone.press("Changes (1)", "tab")
         await phone.see("+HELLO")

@@ -20,7 +20,7 @@ export default function Screen() {
           headerShown: true,
           title: 'Job',
           headerTitleStyle: { fontFamily: font, fontSize: 18, fontWeight: '600' },
-          headerLeft: () => <TextButton label="‹ Jobs" onPress={() => router.navigate('/jobs')} />,
+          headerLeft: () => <TextButton label="‹ Jobs" onPress={() => router.dismissTo('/jobs')} />,
         }}
       />
       <JobPanel key={id} id={id} onAcceptPlan={(plan) => api.execute(id, plan.digest)} />

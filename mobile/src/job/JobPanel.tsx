@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'react';
 import { ScrollView, StyleSheet, View } from 'react-native';
 
 import type { Plan } from '../api/client';
-import { count, hasEnded } from '../fold';
+import { hasEnded } from '../fold';
 import { Room } from '../Room';
 import { page, space } from '../theme';
 import { Segments } from '../ui';
@@ -46,7 +46,7 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
 
   const names = [
     { id: 'plan', label: 'Plan' },
-    { id: 'changes', label: files ? `Changes (${count(files, 'file')})` : 'Changes' },
+    { id: 'changes', label: files ? `Changes (${files})` : 'Changes' },
     { id: 'log', label: 'Log' },
   ] as const;
 
