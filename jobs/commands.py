@@ -167,6 +167,19 @@ class AskStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AskWhy:
+    """What became of what was said? `target`: a comment's address, a delivery's GUID, or empty."""
+
+    key: str
+    actor: Actor
+    repository: Repository
+    issue: Issue
+    comment: Comment
+    target: str
+    type: Literal["ask_why"] = "ask_why"
+
+
+@dataclass(frozen=True, slots=True)
 class OpenPull:
     """Make sure that the job's pull request exists."""
 
@@ -224,6 +237,7 @@ Request = (
     | SetBudget
     | OpenPull
     | AskStatus
+    | AskWhy
     | Explain
 )
 
@@ -242,3 +256,37 @@ Command = Request | Several | Forget | EndSessions
 
 # The store is a boundary: a record written by another version is checked, not trusted.
 COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a delivery that names us is about, so that its verdict is found again."""
+
+    repository_id: int
+    issue: int  # 0: none
+    comment_id: int  # 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing is to be done; `reason` goes into the delivery's record."""
+
+    reason: str
+    about: About | None = None  # None: it does not name us
+
+
+def about(found: Command | Ignored) -> About | None:
+    """What a delivery is about that was read as that."""
+    match found:
+        case Ignored():
+            return found.about
+        case Several(commands=commands):
+            return about(commands[0])
+        case Forget() | EndSessions():
+            return None
+        case _:
+            return About(
+                found.repository.id,
+                found.issue.number if found.issue else 0,
+                found.comment.id if found.comment else 0,
+            )

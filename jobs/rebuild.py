@@ -16,10 +16,12 @@ import structlog
 from jobs.commands import (
     AcceptPlan,
     AskStatus,
+    AskWhy,
     Command,
     EndSessions,
     Explain,
     Forget,
+    Ignored,
     Request,
     RetryJob,
     RevisePlan,
@@ -59,7 +61,7 @@ class Rebuilding:
     store: Store
     github: GitHub
     seal: Seal
-    parse: Callable[[Delivery], Command | str]
+    parse: Callable[[Delivery], Command | Ignored]
     spending: Spending
     clock: Callable[[], float] = time.time
 
@@ -222,7 +224,7 @@ async def _asked_for(it: Rebuilding, attempt: Attempt) -> tuple[Request, ...]:
         return ()
     if isinstance(found, Several):
         return found.commands
-    return () if isinstance(found, str | Forget | EndSessions) else (found,)
+    return () if isinstance(found, Ignored | Forget | EndSessions) else (found,)
 
 
 async def _still_open(it: Rebuilding, command: Request, at: float, answered: set[str]) -> bool:
@@ -231,7 +233,7 @@ async def _still_open(it: Rebuilding, command: Request, at: float, answered: set
         return False
     if isinstance(command, StartJob):
         return not await it.store.history(job_id_of(command.key))
-    if isinstance(command, Explain | AskStatus):
+    if isinstance(command, Explain | AskStatus | AskWhy):
         return True
     if command.issue is None:
         return False

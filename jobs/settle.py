@@ -12,9 +12,10 @@ from decimal import Decimal
 
 import structlog
 
-from jobs import again
+from jobs import again, why
 from jobs.commands import (
     AskStatus,
+    AskWhy,
     Comment,
     EndSessions,
     Explain,
@@ -164,7 +165,7 @@ async def _say_again(desk: Desk, lease: Lease, command: Request, verdict: str) -
     except NotGranted:
         forge = await desk.github.voice(*command.repository.key)
     number, key = command.issue.number, reply_key(command.comment)
-    if isinstance(command, Explain | AskStatus):
+    if isinstance(command, Explain | AskStatus | AskWhy):
         await forge.comment(number, key, await _answer(desk, command))
     elif isinstance(command, StartJob) and verdict == JOINED:
         busy = (await desk.store.submitted(lease.id)).busy
@@ -180,9 +181,14 @@ def reply_key(comment: Comment) -> str:
     return f"reply-{comment.id}" if comment.part == 1 else f"reply-{comment.id}-{comment.part}"
 
 
-async def _answer(desk: Desk, command: Explain | AskStatus) -> str:
+async def _answer(desk: Desk, command: Explain | AskStatus | AskWhy) -> str:
     if isinstance(command, Explain):
         return replies.explain(command)
+    if isinstance(command, AskWhy) and command.target:
+        repository = command.repository.id
+        return replies.why(await why.of_target(desk.store, command.target, repository))
+    if isinstance(command, AskWhy):
+        return replies.why(await why.of_thread(desk.store, command))
     job_id = await desk.store.active_on(command.repository.id, command.issue.number)
     job = await again.newest_on(desk.store, command) if job_id is None else None
     if job_id is not None:
@@ -198,7 +204,7 @@ async def _settle(desk: Desk, lease: Lease, command: Request) -> str:
         stranger = not repository.private and not await forge.collaborates(command.actor.login)
         refusal = not_permitted(command, silent=stranger)
         return await _refuse(desk, forge, command_id, command, refusal)
-    if isinstance(command, Explain | AskStatus):
+    if isinstance(command, Explain | AskStatus | AskWhy):
         text = await _answer(desk, command)
         await forge.comment(command.issue.number, reply_key(command.comment), text)
         return "explained" if isinstance(command, Explain) else "answered"

@@ -172,6 +172,24 @@ def purge(
 
 
 @main.command()
+def why(
+    target: Annotated[
+        str, typer.Argument(help="the address of a comment on GitHub, or a delivery's GUID")
+    ],
+) -> None:
+    """Tells what became of what came in: followed, refused or ignored, and for what reason."""
+    from rich.console import Console
+
+    from vibecoder import run, why
+
+    run.loaded()
+    try:
+        asyncio.run(why.run(settings.load(), target, Console(highlight=False)))
+    except (settings.SettingsError, why.WhyError) as error:
+        _stop(error)
+
+
+@main.command()
 def bench(
     only: Annotated[str | None, typer.Option(help="one measure by name, such as webhook")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from jobs.commands import EndSessions
+from jobs.commands import EndSessions, Ignored, about
 from jobs.outward import Outward
 from jobs.queue.errors import Newer, QueueError, StoreFull, StoreUnreachable
 from jobs.queue.sessions import SessionStore
@@ -228,8 +228,9 @@ class Intake:
 
     async def _settle(self, delivery: Delivery) -> None:
         found = self._read(delivery)
-        if isinstance(found, str):
-            outcome, verdict = "ignored", found
+        command_id = ""
+        if isinstance(found, Ignored):
+            outcome, verdict = "ignored", found.reason
         elif isinstance(found, EndSessions):
             # At once: for this no worker is needed.
             ended = await self._sessions.end_all(found.actor.id)
@@ -237,8 +238,9 @@ class Intake:
         else:
             submitted = await self._store.submit(found, time.time())
             outcome = found.type if submitted.new else "repeated"
-            verdict = f"{outcome} {submitted.job_id or submitted.command_id}"
-        await self._store.settle_delivery(delivery.guid, verdict)
+            command_id = submitted.command_id
+            verdict = f"{outcome} {submitted.job_id or command_id}"
+        await self._store.settle_delivery(delivery.guid, verdict, about(found), command_id)
         self._deliveries.labels(outcome).inc()
         log.info("delivery", guid=delivery.guid, github_event=delivery.event, verdict=verdict)
 

@@ -13,15 +13,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jobs.commands import (
+    About,
     AcceptPlan,
     Actor,
     AskStatus,
+    AskWhy,
     CancelJob,
     Command,
     Comment,
     EndSessions,
     Explain,
     Forget,
+    Ignored,
     Issue,
     Repository,
     Request,
@@ -36,29 +39,26 @@ from webhook import slash
 from webhook.plain import plain
 
 _BIGGEST_ID = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """Nothing is to be done; `reason` goes into the delivery's record."""
-
-    reason: str
+EDITED = (
+    "I follow comments as they are written, not as they are edited: what was read and what is "
+    "there could differ. Please say it in a new comment."
+)
 
 
 class _Unreadable(ValueError):
     """The body lacks something that its event always has. Never leaves this file."""
 
 
-def reader(app_id: int | None, allow: Iterable[str]) -> Callable[[Delivery], Command | str]:
+def reader(app_id: int | None, allow: Iterable[str]) -> Callable[[Delivery], Command | Ignored]:
     """What the worker's sweep needs: a kept delivery becomes a command or the reason for none."""
     accounts = tuple(allow)
 
-    def read(delivery: Delivery) -> Command | str:
+    def read(delivery: Delivery) -> Command | Ignored:
         found = parse(delivery.event, delivery.body, app_id, accounts)
         if isinstance(found, EndSessions):
             # Nothing in its body tells one revocation from the next.
             return replace(found, key=f"{found.key}:{delivery.guid}")
-        return found.reason if isinstance(found, Ignored) else found
+        return found
 
     return read
 
@@ -100,22 +100,28 @@ def _comment(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command 
     if not isinstance(payload, dict):
         raise _Unreadable("it is no object")
     action = _text(payload, "action")
-    if action != "created":
-        return Ignored(f"comments count when they are created, this one was {action[:32]!r}")
     comment, issue = _object(payload, "comment"), _object(payload, "issue")
-    number = _id(issue, "number")
+    number, body = _id(issue, "number"), _text(comment, "body")
     address = comment.get("issue_url")
     if isinstance(address, str) and not address.endswith(f"/issues/{number}"):
         raise _Unreadable("its comment belongs to another issue")
-    sender = _object(payload, "sender")
+    sender, repository = _object(payload, "sender"), _object(payload, "repository")
+    about = About(_id(repository, "id"), number, _id(comment, "id"))
+    names_us = about if "/vibecode" in body.lower() else None
+    before = _body_before(payload)
+    if action != "created" and (action != "edited" or before is None):
+        return Ignored(
+            f"comments count when they are created, this one was {action[:32]!r}", names_us
+        )
     if reason := _automatic(sender, comment, app_id):
-        return Ignored(reason)
-    words = slash.parse(_text(comment, "body"))
+        # Ours are many, and on their threads nobody asks what became of a bot's.
+        ours = _through(comment) == app_id
+        return Ignored(reason, None if ours else names_us and replace(about, issue=0))
+    words = slash.parse(body)
     if not words:
-        return Ignored("the comment holds no /vibecode command")
+        return Ignored("the comment holds no /vibecode command", names_us)
     if not isinstance(payload.get("installation"), dict):
-        return Ignored("it did not come through an installation of the App")
-    repository = _object(payload, "repository")
+        return Ignored("it did not come through an installation of the App", names_us)
     # An edit keeps the id and the time of creation, so one comment gives its commands once.
     key = f"comment:{_id(comment, 'id')}:{_text(comment, 'created_at')[:40]}"
     said = _Said(
@@ -130,6 +136,11 @@ def _comment(payload: Any, app_id: int | None, allow: Iterable[str]) -> Command 
         comment=Comment(_id(comment, "id"), _text(comment, "html_url")),
         refused=_refused(sender, repository, issue, tuple(allow)),
     )
+    if before is not None:
+        if slash.parse(before):
+            return Ignored("the comment was edited, and had a command before", names_us)
+        key = f"edited:{_id(comment, 'id')}:{_text(comment, 'updated_at')[:40]}"
+        words = (slash.Unclear("", EDITED),)
     first, *others = words
     if not others:
         return _command(first, key, said)
@@ -178,16 +189,29 @@ _READERS: dict[str, Callable[[Any, int | None, Iterable[str]], Command | Ignored
 }
 
 
+def _body_before(payload: dict[str, Any]) -> str | None:
+    """What an edited comment said before; None where that is not told."""
+    changes = payload.get("changes")
+    body = changes.get("body") if isinstance(changes, dict) else None
+    before = body.get("from") if isinstance(body, dict) else None
+    return plain(before) if isinstance(before, str) and payload.get("action") == "edited" else None
+
+
 def _automatic(sender: dict[str, Any], comment: dict[str, Any], app_id: int | None) -> str:
     """Why the comment was not written by a person acting for themselves, or nothing."""
     # A login that only looks like a bot's proves nothing, so the type alone decides.
     if sender.get("type") == "Bot":
         return "it was written by a bot"
     # What we write with a person's token has that person as sender.
-    through = comment.get("performed_via_github_app")
-    if app_id is not None and isinstance(through, dict) and through.get("id") == app_id:
+    if app_id is not None and _through(comment) == app_id:
         return "it was written by this App"
     return ""
+
+
+def _through(comment: dict[str, Any]) -> object:
+    """The id of the App that wrote the comment."""
+    through = comment.get("performed_via_github_app")
+    return through.get("id") if isinstance(through, dict) else None
 
 
 def _refused(
@@ -237,6 +261,8 @@ def _command(words: slash.Words, key: str, said: _Said) -> Request:
             return SetBudget(key, actor, repository, usd, issue=issue, comment=comment)
         case slash.Status():
             return AskStatus(key, actor, repository, issue, comment)
+        case slash.Why(target=target):
+            return AskWhy(key, actor, repository, issue, comment, target)
         case slash.Help():
             return Explain(key, actor, repository, issue, comment, said="help")
         case slash.Unclear(said=line, problem=problem):

@@ -8,6 +8,7 @@
     /vibecode retry              the last job's wish once more
     /vibecode status             where the job stands
     /vibecode budget <dollars>   what the job may cost at most
+    /vibecode why [link]         what became of what was said here, or of that comment or delivery
     /vibecode help               or nothing at all: what can be said
 
 A command begins a line of ordinary text. Quotes, code, HTML and lists are not searched, so that
@@ -36,7 +37,11 @@ _FENCED = re.compile(r"(`{3,}|~{3,})[^\n`]*\n(.*?)\n?[ \t]*\1\s*", re.DOTALL)
 _QUOTES = {'"': '"', "'": "'", "“": "”", "„": "“", "‘": "’", "«": "»", "`": "`"}
 _DIGEST = re.compile(r"[0-9a-f]{1,64}")
 _DOLLARS = re.compile(r"\$?(\d{1,6}(?:\.\d{1,2})?)\$?")
-_VERBS = ("plan", "accept", "revise", "stop", "retry", "status", "budget", "help")
+# A comment's address, or the GUID of a delivery.
+_TARGET = re.compile(
+    r"https?://\S{1,500}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
+)
+_VERBS = ("plan", "accept", "revise", "stop", "retry", "status", "budget", "why", "help")
 _OTHER_NAMES = {
     "approve": "accept",
     "approved": "accept",
@@ -96,6 +101,13 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """Say what became of `target`: a comment's address, a delivery's GUID, or empty."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Help:
     """Say what can be said."""
 
@@ -108,7 +120,7 @@ class Unclear:
     problem: str
 
 
-Words = Start | Accept | Revise | Stop | Retry | Status | Budget | Help | Unclear
+Words = Start | Accept | Revise | Stop | Retry | Status | Budget | Why | Help | Unclear
 
 
 def parse(comment: str) -> tuple[Words, ...]:
@@ -172,6 +184,10 @@ def _words(line: str, text: str) -> Words:
             return Accept("")
         case "accept", [digest] if _DIGEST.fullmatch(digest):
             return Accept(digest)
+        case "why", []:
+            return Why("")
+        case "why", [_] if target := _TARGET.fullmatch(words[-1].strip("<>`.,")):
+            return Why(target[0])
         case "budget", more if (usd := _dollars(more)) is not None:
             if usd:
                 return Budget(usd)

@@ -1,5 +1,6 @@
 """What we answer to a single comment: refusals, help, where a job stands. Pure."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from jobs.commands import Explain
@@ -31,6 +32,7 @@ USAGE = """\
 | `/vibecode retry` | the last job's wish once more |
 | `/vibecode status` | where the job stands |
 | `/vibecode budget 5` | what the job may cost at most, in dollars |
+| `/vibecode why` | what became of the last things said here; with a link, of that comment |
 | `/vibecode help` | this list |"""
 
 
@@ -39,6 +41,16 @@ def status(job: Job, now: float) -> str:
     asked = f"{inline(job.command.actor.login, 60)} asked {duration(now - job.received_at)} ago"
     line = " · ".join(part for part in (asked, cost(job), budget(job)) if part)
     return together(standing(job, brief=True), end=f"<sub>{line}</sub>")
+
+
+def why(lines: Sequence[str]) -> str:
+    """What became of what was said, for somebody who asked."""
+    if not lines:
+        return (
+            "I know nothing of that here. What comes in is remembered for three days; ask with the "
+            "link to a comment of this repository, or with a delivery's GUID."
+        )
+    return together(["What became of it:", "\n".join(f"- {inline(line, 600)}" for line in lines)])
 
 
 def above_the_ceiling(usd: Decimal) -> str:

@@ -21,6 +21,7 @@ under "vc:", so an ACL needs `~vc:* ~arq:*`.
     vc:outbox            zset of who is to be told of what, by when (ms): "<job>|<event id>|<whom>",
                          with nobody named while it is not known whom; outbox.py
     vc:delivery:<guid>   hash, one delivery; vc:deliveries: zset of those not parsed
+    vc:about:<what>      list of the newest deliveries about a comment or a thread
     vc:memo:<key>        small receipts
     vc:pace:<inst>       hash: when its minute and its hour of writes to GitHub are whole again, and
                          until when GitHub wants none; ms by this server's clock
@@ -127,10 +128,21 @@ call('ZADD', 'vc:deliveries', received_at, guid)
 return 1
 """
 
+# ARGV[6] and on: what it is about, by which it is found again.
 SETTLE_DELIVERY = """
-local guid, verdict, keep = ARGV[1], ARGV[2], ARGV[3]
+local guid, verdict, keep, command, repository = unpack(ARGV, 1, 5)
 local key = 'vc:delivery:' .. guid
 call('HSET', key, 'verdict', verdict)
+if command .. repository ~= '' then
+  call('HSET', key, 'command', command, 'repository', repository)
+end
+for i = 6, #ARGV do
+  local list = 'vc:about:' .. ARGV[i]
+  call('LREM', list, 0, guid)
+  call('LPUSH', list, guid)
+  call('LTRIM', list, 0, 19)
+  call('EXPIRE', list, keep)
+end
 call('HDEL', key, 'body')
 call('EXPIRE', key, keep)
 call('ZREM', 'vc:deliveries', guid)

@@ -19,7 +19,9 @@ from pydantic import ValidationError
 
 from jobs.commands import (
     COMMAND,
+    About,
     AskStatus,
+    AskWhy,
     Command,
     EndSessions,
     Explain,
@@ -97,6 +99,18 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a delivery."""
+
+    guid: str
+    event: str
+    received_at: float
+    verdict: str | None  # None: nobody read it yet
+    command_id: str  # empty: none followed from it
+    repository_id: int  # 0: it does not name us
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """What became of a command that was handed in."""
 
@@ -152,9 +166,48 @@ class Store:
         )
         return bool(kept)
 
-    async def settle_delivery(self, guid: str, verdict: str) -> None:
+    async def settle_delivery(
+        self, guid: str, verdict: str, about: About | None = None, command_id: str = ""
+    ) -> None:
         """Replaces the body by at most 1,000 characters about what became of it."""
-        await self.run("SETTLE_DELIVERY", guid, verdict[:VERDICT_CHARS], DELIVERY_KEPT)
+        marks = []
+        if about is not None and about.comment_id:
+            marks.append(f"comment:{about.comment_id}")
+        if about is not None and about.issue:
+            marks.append(f"thread:{about.repository_id}#{about.issue}")
+        repository = about.repository_id if about is not None else ""
+        kept = verdict[:VERDICT_CHARS]
+        await self.run("SETTLE_DELIVERY", guid, kept, DELIVERY_KEPT, command_id, repository, *marks)
+
+    async def about_comment(self, comment_id: int) -> list[str]:
+        """GUIDs of the deliveries of three days that are about the comment, newest first."""
+        return await self._about(f"comment:{comment_id}")
+
+    async def about_thread(self, repository_id: int, issue: int) -> list[str]:
+        """The same for the last twenty of an issue or a pull request."""
+        return await self._about(f"thread:{repository_id}#{issue}")
+
+    async def _about(self, mark: str) -> list[str]:
+        with told():
+            guids = await self._await(self.redis.lrange(f"vc:about:{mark}", 0, -1))
+        return [_text(guid) for guid in guids]
+
+    async def delivery(self, guid: str) -> Told | None:
+        """What is still known of a delivery; None: nothing."""
+        with told():
+            event, at, verdict, command, repository = await self._fields(
+                f"vc:delivery:{guid}", "event", "received_at", "verdict", "command", "repository"
+            )
+        if event is None or at is None:
+            return None
+        return Told(
+            guid,
+            _text(event),
+            float(at),
+            None if verdict is None else _text(verdict),
+            _text(command or b""),
+            int(repository or 0),
+        )
 
     async def unparsed(self, older_than: float, limit: int = 100) -> list[Delivery]:
         """Deliveries that nobody settled within `older_than` seconds, oldest first."""
@@ -208,7 +261,15 @@ class Store:
                     int(now * 1000),
                     "" if comment else "1",
                 )
-            case Explain() | AskStatus() | RetryJob() | Several() | Forget() | EndSessions():
+            case (
+                Explain()
+                | AskStatus()
+                | AskWhy()
+                | RetryJob()
+                | Several()
+                | Forget()
+                | EndSessions()
+            ):
                 # A retry's job is another one's than the one that it names.
                 made = ("", "", "", "", "", int(now * 1000), "")
             case _:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import structlog
 from redis.exceptions import RedisError
 
-from jobs.commands import Command
+from jobs.commands import Command, Ignored, about
 from jobs.queue.errors import QueueError
 from jobs.queue.store import ENTRY_KEPT_MS, Delivery, Kind, Store, payload
 
 log = structlog.get_logger()
 
-Parse = Callable[[Delivery], Command | str]
+Parse = Callable[[Delivery], Command | Ignored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ async def _submit(store: Store, parse: Parse, delivery: Delivery) -> None:
         if await store.count_try(delivery.guid) >= PARSE_TRIES:
             await store.settle_delivery(delivery.guid, f"unreadable: {type(error).__name__}")
         return
-    if isinstance(parsed, str):
-        await store.settle_delivery(delivery.guid, parsed)
+    if isinstance(parsed, Ignored):
+        await store.settle_delivery(delivery.guid, parsed.reason, about(parsed))
         return
-    submitted = await store.submit(parsed, time.time())
-    await store.settle_delivery(delivery.guid, f"command {submitted.command_id}")
-    log.info("delivery_recovered", delivery=delivery.guid, command=submitted.command_id)
+    id_ = (await store.submit(parsed, time.time())).command_id
+    await store.settle_delivery(delivery.guid, f"command {id_}", about(parsed), id_)
+    log.info("delivery_recovered", delivery=delivery.guid, command=id_)
 
 
 async def _restore(store: Store, open_set: str, kind: Kind) -> list[str]:

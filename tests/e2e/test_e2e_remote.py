@@ -1,14 +1,19 @@
 """What people say to a job by comment, and what stands in the thread afterwards."""
 
+import io
 import re
 from decimal import Decimal
 
+import pytest
 from house import BOT, House, Scene
 from inline_snapshot import snapshot
+from rich.console import Console
 from scripts import finished, job, planned, write
 
 from jobs.events import Budgeted, Revised
 from jobs.queue.store import job_id_of
+from jobs.why import of_target
+from vibecoder import why as operator
 from vibecoder.local.model.script import Request, Turn, turns
 
 README = {"README.md": b"# A library\n"}
@@ -176,3 +181,52 @@ async def test_revise_sends_the_plan_back(house: House) -> None:
         "in French, please",
         first.digest,
     )
+
+
+async def test_why_tells_what_became_of_what_was_said(house: House) -> None:
+    scene = house.scene(README, script=HELLO)
+    strange = await scene.say("/vibecode take this", by="sam")
+    await house.verdict(strange.key)
+    await scene.job(await scene.say("/vibecode say hello"))
+    slip = await scene.say("/vibecode statsu")
+    await house.verdict(slip.key)
+    why = await scene.say("/vibecode why")
+    assert await house.verdict(why.key) == "answered"
+
+    thread = re.sub(
+        r"\d\d \w{3} \d\d:\d\d UTC|\bj[0-9a-f]{20}\b|with write permission.*",
+        "…",
+        await conversation(scene),
+    )
+    assert thread.rpartition("maya: /vibecode why")[2] == snapshot("""\
+
+
+App: What became of it:
+
+- …, maya said “statsu”: explained
+- …, maya said “say hello”: followed; job … succeeded: All of it is done.
+- …, sam said “take this”: refused silently: Sorry, sam: only people …\
+""")
+    link = f"{house.here.github_url}/{scene.repository}/issues/{scene.issue}#issuecomment-{slip.id}"
+    other = house.scene(README)
+    elsewhere = await other.say(f"/vibecode why {link}")
+    await house.verdict(elsewhere.key)
+    assert await other.answer("I know nothing of that")
+
+    lines = await of_target(house.store, link)
+    assert len(lines) == 1 and "maya said “statsu”: explained" in lines[0]
+    (quoted,) = await of_target(house.store, f"#issuecomment-{strange.id}")
+    assert "refused silently" in quoted
+
+
+async def test_the_operator_asks_why(house: House) -> None:
+    scene = house.scene(README)
+    said = await scene.say("> /vibecode fix it\n\nI would not.")
+    address = f"{house.here.github_url}/{scene.repository}/issues/1#issuecomment-{said.id}"
+    await scene.say("/vibecode help")
+    await scene.answer("This is what I understand")
+    screen = Console(record=True, width=200, file=io.StringIO())
+    await operator.run(house.settings, address, screen)
+    assert "the comment holds no /vibecode command" in screen.export_text()
+    with pytest.raises(operator.WhyError, match="Nothing is known"):
+        await operator.run(house.settings, "https://github.example/#issuecomment-1", screen)

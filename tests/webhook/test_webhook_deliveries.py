@@ -12,15 +12,18 @@ from webhook_front import APP_ID, commented
 
 from jobs.commands import (
     COMMAND,
+    About,
     AcceptPlan,
     Actor,
     AskStatus,
+    AskWhy,
     CancelJob,
     Command,
     Comment,
     EndSessions,
     Explain,
     Forget,
+    Ignored,
     Issue,
     Repository,
     RetryJob,
@@ -28,9 +31,10 @@ from jobs.commands import (
     SetBudget,
     Several,
     StartJob,
+    about,
 )
 from jobs.queue.store import Delivery
-from webhook.deliveries import Ignored, parse, reader
+from webhook.deliveries import parse, reader
 
 MAYA = Actor(42, "maya")
 WIDGET = Repository(installation_id=99, id=77, name="maya/widget", private=False)
@@ -66,6 +70,7 @@ def why_ignored(payload: Any, event: str = "issue_comment") -> str:
         ),
         ("/vibecode stop", CancelJob(KEY, MAYA, WIDGET, issue=ISSUE, comment=COMMENT)),
         ("/vibecode retry", RetryJob(KEY, MAYA, WIDGET, issue=ISSUE, comment=COMMENT)),
+        ("/vibecode why", AskWhy(KEY, MAYA, WIDGET, ISSUE, COMMENT, "")),
         ("/vibecode status", AskStatus(KEY, MAYA, WIDGET, ISSUE, COMMENT)),
         (
             "/vibecode budget 2.50",
@@ -117,6 +122,34 @@ def test_pull_requests_are_not_followed_up_yet() -> None:
 @pytest.mark.parametrize("action", ["edited", "deleted", "pinned"])
 def test_only_new_comments_count(action: str) -> None:
     assert action in why_ignored(commented(action=action))
+
+
+def edited(now: str, before: str) -> Any:
+    return commented(now, action="edited", changes={"body": {"from": before}})
+
+
+def test_a_command_that_was_edited_in_is_told_so() -> None:
+    found = read(edited("/vibecode fix it now", "fix it now"))
+    assert isinstance(found, Explain)
+    assert "new comment" in found.problem
+    assert found.key == "edited:1001:2026-11-20T10:00:00Z"
+    assert "had a command before" in why_ignored(edited("/vibecode stop", "/vibecode stpo"))
+    assert "no /vibecode" in why_ignored(edited("never mind", "/vibecode stop"))
+
+
+def test_what_names_us_is_found_again() -> None:
+    where = About(77, 7, 1001)
+    for payload in (
+        commented("> /vibecode go"),
+        commented("/vibecode go", action="deleted"),
+        commented("/vibecode go", installation=None),
+    ):
+        assert read(payload).about == where
+    assert about(read(commented("/vibecode stop\n\n/vibecode status"))) == where
+    assert read(commented("LGTM")).about is None
+    assert read(commented(sender={"type": "Bot"})).about == replace(where, issue=0)
+    ours = {"performed_via_github_app": {"id": APP_ID}}
+    assert read(commented(sender={"type": "Bot"}, comment=ours)).about is None
 
 
 def test_bots_are_not_obeyed() -> None:

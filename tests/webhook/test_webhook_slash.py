@@ -18,6 +18,7 @@ from webhook.slash import (
     Status,
     Stop,
     Unclear,
+    Why,
     Words,
     parse,
 )
@@ -57,6 +58,15 @@ def one(comment: str) -> Words:
         ("/vibecode status", Status()),
         ("/vibecode status?", Status()),
         ("/vibecode status of the job", Status()),
+        ("/vibecode why?", Why("")),
+        (
+            "/vibecode why 0a1b2c3d-0000-4000-8000-123456789ABC",
+            Why("0a1b2c3d-0000-4000-8000-123456789ABC"),
+        ),
+        (
+            "/vibecode why <https://x.example/a/b/issues/7#issuecomment-1>.",
+            Why("https://x.example/a/b/issues/7#issuecomment-1"),
+        ),
         ("/vibecode budget 5", Budget(Decimal(5))),
         ("/vibecode Budget: $7.50", Budget(Decimal("7.50"))),
         ("/vibecode budget 10 dollars", Budget(Decimal(10))),
@@ -203,7 +213,7 @@ def test_a_document_is_too_long(verb: str) -> None:
 
 
 WORDS = ["/vibecode", "/VIBECODE ", "accept ", "stop", "plan ", "help", "fix it", "1a2b3c4d"]
-WORDS += ["revise ", "retry", "status", "budget ", "5", "$2.50"]
+WORDS += ["why", "revise ", "retry", "status", "budget ", "5", "$2.50"]
 MARKS = ["\n", "\r\n", "\n\n", "> ", "`", "```", "~~~", "<!--", "-->", "    ", "\t", "- ", '"', "“"]
 ODDITIES = ["\x00", "\u2028", "\x0c"]
 PIECES = st.sampled_from([*WORDS, *MARKS, *ODDITIES])
@@ -222,6 +232,8 @@ def test_anything_can_be_read(comment: str) -> None:
                 assert set(digest) <= set("0123456789abcdef")
             case Budget(usd=usd):
                 assert 0 < usd < 1_000_000
+            case Why(target=target):
+                assert target == ""
             case Unclear(problem=problem):
                 assert problem
             case found:

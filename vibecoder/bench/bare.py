@@ -9,7 +9,7 @@ import asyncio
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
-from jobs.commands import Command
+from jobs.commands import About, Command
 from jobs.queue.store import Delivery, Store, Submitted
 from vibecoder import settings
 from vibecoder.compose.store import WEB_RETRIES, open_store
@@ -26,7 +26,9 @@ class Forgetful(Store):
     async def submit(self, command: Command, now: float) -> Submitted:
         return Submitted(command.key, None, new=True, busy=None)
 
-    async def settle_delivery(self, guid: str, verdict: str) -> None:
+    async def settle_delivery(
+        self, guid: str, verdict: str, about: About | None = None, command_id: str = ""
+    ) -> None:
         pass
 
 
