@@ -53,13 +53,19 @@ class Record:
     def now(self) -> float:
         return self.shop.clock()
 
-    async def add(self, *events: JobEvent) -> None:
-        """Raises LeaseLost where another worker owns the job by now."""
+    async def add(self, *events: JobEvent, seen: str | None = None) -> None:
+        """Raises LeaseLost where another worker owns the job by now; Conflict after `seen`."""
         async with self._adding:  # else two could be applied here in another order than there
-            await self.shop.store.append(self.job.id, events, token=self.lease.token)
+            await self.shop.store.append(self.job.id, events, token=self.lease.token, seen=seen)
             for event in events:
                 self.job = self.job.apply(event)
         self.changed.set()
+
+    async def read(self) -> str:
+        """Takes in what others added; the last event's id, for `add(seen=…)`."""
+        async with self._adding:
+            self.job, seen = await self.shop.store.read(self.job.id)
+        return seen
 
     async def listen(self) -> Job:
         """The job with what people said to it meanwhile."""

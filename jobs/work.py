@@ -7,7 +7,7 @@ on from the job's record.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import structlog
@@ -29,7 +29,7 @@ from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
 from jobs.prepare import Bench, assignment_of, clone, clone_folder, held, sandbox_of
-from jobs.queue.errors import JournalFull, QueueError, TryLater
+from jobs.queue.errors import Conflict, JournalFull, QueueError, TryLater
 from jobs.queue.lease import Lease
 from jobs.queue.worker import TRIES
 from jobs.record import Record, Workshop
@@ -113,10 +113,7 @@ async def work(shop: Workshop, lease: Lease) -> None:
         )
     if end is None:
         return
-    end = await _with_the_unheard(record, end)
-    # Shown before it is stored: a worker that dies in between shows it again, never omits it.
-    said = report is None or await show_last(report, record.job.apply(end))
-    await record.add(end)
+    end, said = await _end(record, report, end)
     log.info(
         "job ended",
         outcome=end.outcome,
@@ -219,11 +216,21 @@ async def _hitches_told(record: Record) -> AsyncIterator[None]:
         raise
 
 
-async def _with_the_unheard(record: Record, end: Finished) -> Finished:
-    """What was said too late for the agent is not passed over."""
-    job = await record.listen()
-    late = tuple(f"Said too late to be heard: {word.text}" for word in job.words[job.heard :])
-    return replace(end, not_done=(*end.not_done, *late))
+async def _end(record: Record, report: Report | None, end: Finished) -> tuple[Finished, bool]:
+    """Shows and stores the end, and tells whether it could be shown.
+
+    Shown before it is stored: a worker that dies in between shows it again, never omits it.
+    """
+    while True:
+        seen = await record.read()
+        # What was said too late for the agent is not passed over.
+        unheard = record.job.words[record.job.heard :]
+        late = tuple(f"Said too late to be heard: {word.text}" for word in unheard)
+        whole = replace(end, not_done=(*end.not_done, *late))
+        said = report is None or await show_last(report, record.job.apply(whole))
+        with suppress(Conflict):  # somebody said something meanwhile, which is to be shown as well
+            await record.add(whole, seen=seen)
+            return whole, said
 
 
 async def _cancelled(record: Record) -> Finished:

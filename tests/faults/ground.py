@@ -145,6 +145,15 @@ class Ground:
         key = f"comment:{made.id}:{stamp(made.created_at)}"
         return Asked(repository, issue, made.id, key, at, second)
 
+    async def found(self, asked: Asked) -> Asked:
+        """The request under the key that it has by now.
+
+        One that found its issue taken by a job which ended meanwhile is submitted again.
+        """
+        again = replace(asked, key=f"{asked.key}/again")
+        there = asked.second and await self.store.history(again.job_id)
+        return again if there else asked
+
     def answered(self, asked: Asked) -> bool:
         """Whether a comment of ours answers the request in a sentence instead of with a job."""
         marker = f"<!-- vibecoder:reply-{asked.comment_id} -->"

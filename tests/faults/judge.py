@@ -187,6 +187,9 @@ def _of_branch(ground: Ground, asked: Asked, job: Job, beside: list[Job]) -> lis
     tips = bare.branches(folder)
     others = {asked.repository.default_branch, *(other.branch for other in beside)}
     ours = {name: sha for name, sha in tips.items() if name not in others}
+    if asked.issue is None and ground.losses:
+        # Lost before its pull request was open, a wish leaves a branch that nothing tells of.
+        ours = {name: sha for name, sha in ours.items() if name == job.branch}
     if not ours:
         return [("lost", "there is no branch")] if job.state == "succeeded" else []
     if len(ours) > 1:

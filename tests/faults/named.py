@@ -172,6 +172,7 @@ async def over(
     timers = ground.timers
 
     async def all_ended() -> bool:
+        asked[:] = [await ground.found(each) for each in asked]
         return all([await ended(ground, each) or ground.answered(each) for each in asked])
 
     done = await until(all_ended, PATIENCE + 4 * timers.takeover + 2 * timers.missed, every=0.2)
