@@ -8,8 +8,8 @@ import asyncio
 import hmac
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -266,16 +266,50 @@ async def house(
         tasks.add(task := asyncio.get_running_loop().create_task(notify()))
         task.add_done_callback(tasks.discard)
 
-    def keep(_: Any, method: str, event: Mapping[str, Any]) -> str:
-        log.append({**event, "level": method})
+    def keep(line: Mapping[str, Any]) -> None:
+        log.append(line)
         wake()
-        raise structlog.DropEvent
 
-    before = structlog.get_config()["processors"]
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    with listening(keep):
+        async with running(folder, timers or {}, overrides, log, changed, wake) as home:
+            yield home
+
+
+# Every house that stands hears all lines: nothing in them says whose they are.
+LISTENERS: list[Callable[[Mapping[str, Any]], None]] = []
+
+
+def _tell(_: Any, method: str, event: Mapping[str, Any]) -> str:
+    for listener in LISTENERS:
+        listener({**event, "level": method})
+    raise structlog.DropEvent
+
+
+@contextmanager
+def listening(listener: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """Has it called with each line of the log. Houses may go in another order than they came."""
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, _tell])
+    LISTENERS.append(listener)
+    try:
+        yield
+    finally:
+        LISTENERS.remove(listener)
+        if not LISTENERS:
+            structlog.reset_defaults()
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    timers: Mapping[str, float],
+    overrides: Mapping[str, str],
+    log: list[Mapping[str, Any]],
+    changed: asyncio.Condition,
+    wake: Callable[[], None],
+) -> AsyncIterator[House]:
     async with stand_ins(folder, [], cache=folder / "cache") as here:
         here.world.effects = Effects(wake)
-        environment = here.environment() | overrides
+        environment = here.environment() | dict(overrides)
         settings = Settings(
             _env_file=None,  # type: ignore[call-arg]  # pydantic-settings' own parameter
             vibecoder_state_dir=folder / "service",
@@ -287,13 +321,10 @@ async def house(
         ):
             here.world.hook_url = f"{service}/webhook"
             here.world.callback_urls = (f"{service}/auth/github/callback",)
-            async with worker(
-                settings, store, model_pauses=(0.05, 0.05), **(timers or {})
-            ) as leased:
-                running = asyncio.create_task(leased.async_run())
+            async with worker(settings, store, model_pauses=(0.05, 0.05), **timers) as leased:
+                working = asyncio.create_task(leased.async_run())
                 try:
                     yield House(here, service, store, log, changed, settings, leased)
                 finally:
                     leased.stop()
-                    await running
-                    structlog.configure(processors=before)  # another house's
+                    await working

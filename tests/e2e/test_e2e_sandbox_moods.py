@@ -29,7 +29,6 @@ def gate() -> Gate:
     return Gate()
 
 
-# It listens to the log while it stands, and another house hears nothing then.
 @pytest_asyncio.fixture(scope="module", loop_scope="session", name="gated")
 async def _gated(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """A house whose sandboxes are behind the gate."""

@@ -332,6 +332,7 @@ This is what I understand:
 | `/vibecode retry` | the last job's wish once more |
 | `/vibecode status` | where the job stands |
 | `/vibecode budget 5` | what the job may cost at most, in dollars |
+| `/vibecode why` | what became of the last things said here; with a link, of that comment |
 | `/vibecode help` | this list |\
 """)
     slip = Explain(

@@ -25,7 +25,7 @@ from queue_world import (
     start,
 )
 
-from jobs.commands import CancelJob
+from jobs.commands import CancelJob, Ignored
 from jobs.events import Claimed, Received
 from jobs.queue import worker as worker_module
 from jobs.queue.errors import LeaseLost, Newer, TryLater
@@ -511,12 +511,12 @@ async def test_an_entry_whose_payload_expired_is_run_all_the_same(store: Store, 
 
 
 async def test_deliveries_that_nobody_parsed_become_commands(store: Store, work: Work) -> None:
-    def parse(delivery: Delivery) -> str | CancelJob:
+    def parse(delivery: Delivery) -> Ignored | CancelJob:
         match delivery.body:
             case b"stop":
                 return CancelJob(delivery.guid, ANN, REPOSITORY, job_id=job_id_of("k"))
             case b"ignore":
-                return "ignored: not for us"
+                return Ignored("ignored: not for us")
             case _:
                 raise TypeError("the parser's own bug")
 
