@@ -24,11 +24,18 @@ from agent.errors import (
 from agent.loop import Assignment, Nothing
 from jobs import repoconfig
 from jobs.events import Claimed, Finished, Noted
-from jobs.forge.errors import ForgeError, GitHubUnreachable, GitUnreachable, NotGranted
+from jobs.forge.errors import (
+    ForgeError,
+    GitHubError,
+    GitHubUnreachable,
+    GitUnreachable,
+    NotGranted,
+)
 from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
 from jobs.prepare import Bench, assignment_of, clone, clone_folder, held, sandbox_of
+from jobs.pull import pull_of
 from jobs.queue.errors import Conflict, JournalFull, QueueError, TryLater
 from jobs.queue.lease import Lease
 from jobs.queue.worker import TRIES
@@ -221,6 +228,7 @@ async def _end(record: Record, report: Report | None, end: Finished) -> tuple[Fi
 
     Shown before it is stored: a worker that dies in between shows it again, never omits it.
     """
+    await _open_pull(record)
     while True:
         seen = await record.read()
         # What was said too late for the agent is not passed over.
@@ -231,6 +239,17 @@ async def _end(record: Record, report: Report | None, end: Finished) -> tuple[Fi
         with suppress(Conflict):  # somebody said something meanwhile, which is to be shown as well
             await record.add(whole, seen=seen)
             return whole, said
+
+
+async def _open_pull(record: Record) -> None:
+    """For a job that ended between its first push and its pull request."""
+    if not record.job.commits or record.job.pull is not None:
+        return
+    try:
+        forge = (await record.forge()).guarded(record.lease.guard)
+        await record.add(await pull_of(forge, record.job, record.now))
+    except GitHubError as error:  # the end is said all the same; people can ask for it again
+        log.warning("no pull request at the end", why=str(error))
 
 
 async def _cancelled(record: Record) -> Finished:

@@ -38,21 +38,25 @@ async def test_stop_ends_a_running_job_kills_its_sandbox_and_keeps_its_commits(
     assert run["conclusion"] == "cancelled"
 
 
-async def test_a_push_that_is_under_way_when_somebody_says_stop_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pushed", [1, 2])
+async def test_a_push_that_is_under_way_when_somebody_says_stop_is_kept(
+    tmp_path: Path, pushed: int
+) -> None:
     two = job(("First", [write("a.txt", "a\n")]), ("Second", [write("b.txt", "b\n")]))
     async with house(tmp_path, {"lease_seconds": 3.0}) as home:
         scene = home.scene(README, script=two)
         # Longer than it takes the worker to learn of the stop.
-        pushes = home.world.faults.add("POST", "git-receive-pack", 2, delay=1.8)
+        pushes = home.world.faults.add("POST", "git-receive-pack", pushed, delay=1.8)
         said = await scene.say("/vibecode do two things")
-        running = await scene.job_when(said, lambda it: it.step == 2)
+        running = await scene.job_when(said, lambda it: it.step == pushed)
         while pushes in home.world.faults.waiting:  # noqa: ASYNC110  # the stand-in has no event
             await asyncio.sleep(0.01)
 
         await scene.say("/vibecode stop")
 
         it = await scene.job_until(running.id, "cancelled")
-        assert [commit.subject for commit in it.commits] == ["First", "Second"]
+        assert [commit.subject for commit in it.commits] == ["First", "Second"][:pushed]
+        assert it.pull is not None
         head = (await scene.get(f"/branches/{it.branch}"))["commit"]["sha"]
         assert it.head_sha == head
 
