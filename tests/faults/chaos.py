@@ -132,7 +132,7 @@ async def run(ground: Ground, seed: int, only: str, again: str) -> Outcome:
             isinstance(end := events[-1] if events else None, Finished)
             and end.outcome == "cancelled"
         ):
-            stopped = min(ground.stops.get(each.job_id, {}).values(), default=end.at)
+            stopped = min(ground.stops.get(each.repository.full_name, {}).values(), default=end.at)
             outcome.recoveries.append(("stopped by a person", end.at - stopped))
     return outcome
 

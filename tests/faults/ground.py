@@ -107,7 +107,7 @@ class Ground:
     timers: Timers
     knocks: deque[str]  # every request of the service, for whoever looks into a failure
     topic: Topic  # where the operator is told
-    # By job: the comments that say stop, and when each was written.
+    # By repository: the comments that say stop, and when each was written.
     stops: dict[str, dict[int, float]] = field(default_factory=dict)
     losses: int = 0  # how often Redis lost everything
     fills: int = 0  # how often it had no memory left
@@ -150,9 +150,12 @@ class Ground:
 
         One that found its issue taken by a job which ended meanwhile is submitted again.
         """
-        again = replace(asked, key=f"{asked.key}/again")
-        there = asked.second and await self.store.history(again.job_id)
-        return again if there else asked
+        while asked.issue is not None and not await self.store.history(asked.job_id):
+            again = replace(asked, key=f"{asked.key}/again")
+            if not await self.store.history(again.job_id):
+                return asked
+            asked = again
+        return asked
 
     def answered(self, asked: Asked) -> bool:
         """Whether a comment of ours answers the request in a sentence instead of with a job."""
@@ -167,7 +170,7 @@ class Ground:
         assert asked.issue is not None
         actor = Actor(self.world.account(PERSON))
         said = issues.comment(self.world, asked.repository, actor, asked.issue, "/vibecode stop")
-        self.stops.setdefault(asked.job_id, {})[said.id] = time.time()
+        self.stops.setdefault(asked.repository.full_name, {})[said.id] = time.time()
 
     def deliveries_of(self, asked: Asked) -> list[Delivery]:
         """Every attempt to tell the service of the comment."""

@@ -86,7 +86,7 @@ async def _judge_one(
         found.append(("doubled", "it was answered in a comment, and is a job as well"))
     job = fold(asked.job_id, events)
     # A stop is said on the issue, and may come when another of its jobs is at work.
-    stopped = any(each.id in ground.stops for each in (job, *beside))
+    stopped = asked.repository.full_name in ground.stops
     found += _of_record(job, events, stopped)
     found += await _of_other_jobs(ground.store, asked, beside)
     found += _of_threads(ground, asked, job, beside)
@@ -142,10 +142,8 @@ def _of_threads(
     wanted = {asked.issue.number: render.issue_comment(job, url)} if asked.issue else {}
     if job.pull is not None:
         wanted[job.pull.number] = render.pull_comment(job, url)
-    jobs = {job.id, *(other.id for other in beside)}
-    answers = [
-        f"<!-- vibecoder:reply-{said} -->" for of in jobs for said in ground.stops.get(of, ())
-    ]
+    stops = ground.stops.get(asked.repository.full_name, ())
+    answers = [f"<!-- vibecoder:reply-{said} -->" for said in stops]
     if asked.issue is not None:  # to a second request, that a job is at work there
         answers += [f"<!-- vibecoder:reply-{said} -->" for said in asked.issue.comments]
     theirs = tuple(f"<!-- vibecoder:job:{other.id} -->" for other in beside)
