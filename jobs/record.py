@@ -69,11 +69,9 @@ class Record:
 
     async def listen(self) -> Job:
         """The job with what people said to it meanwhile."""
-        store = self.shop.store
-        newest = await store.steered(self.job.id)
+        newest = await self.shop.store.steered(self.job.id)
         if newest != self._steered:
-            async with self._adding:
-                self.job = await store.load(self.job.id)
+            await self.read()
             self._steered = newest
         return self.job
 
@@ -89,8 +87,9 @@ class Record:
         return tuple(step.title for step in plan.steps[self.job.steps_done :]) if plan else ()
 
     async def forge(self) -> Forge:
-        """The job's repository, reached with a token for it alone."""
-        return await self.shop.github.repository(*self.job.repository.key)
+        """The job's repository, reached with a token for it alone; written to under the lease."""
+        forge = await self.shop.github.repository(*self.job.repository.key)
+        return forge.guarded(self.lease.guard)
 
     async def report(self) -> Report:
         """What shows the job on GitHub, each write under the lease.

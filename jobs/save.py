@@ -12,7 +12,7 @@ from jobs.forge.errors import PushRefused
 from jobs.forge.git import Commit, Person, Refusals
 from jobs.forge.remote import remote_head
 from jobs.prepare import Bench, next_step_of_ours
-from jobs.pull import pull_of
+from jobs.pull import open_pull
 from jobs.queue.errors import TryLater
 from jobs.rescue import rescue
 
@@ -76,7 +76,7 @@ async def save(
         if error.kind == "stale" and await _overtaken(bench):
             raise TryLater("An earlier worker's push of this step came late.", 1) from error
         raise await rescue(bench, commit, error) from error
-    await open_pull(bench)
+    await open_pull(record)
     return Saved(commit.sha, committed.files)
 
 
@@ -115,9 +115,3 @@ async def _overtaken(bench: Bench) -> bool:
         return False
     await asyncio.to_thread(bench.checkout.bring, bench.remote, there)
     return await next_step_of_ours(bench.record, bench.checkout.about(there))
-
-
-async def open_pull(bench: Bench) -> None:
-    record = bench.record
-    if record.job.commits and record.job.pull is None:
-        await record.add(await pull_of(bench.forge, record.job, record.now))

@@ -38,9 +38,10 @@ from jobs.job import Job
 from jobs.journal import pack, unpack
 from jobs.prepare import Bench
 from jobs.prose import Prose
+from jobs.pull import open_pull
 from jobs.record import Record, Workshop
 from jobs.repoconfig import RepoConfig
-from jobs.save import open_pull, save
+from jobs.save import save
 from jobs.show import show_last
 
 # The executor's conversations: where one outgrows the model's memory, the next one goes on.
@@ -102,7 +103,7 @@ async def execute(
     bench: Bench, assignment: Assignment, plan: Plan, limits: Limits, kept: bool
 ) -> Finished:
     record = bench.record
-    await open_pull(bench)  # where an earlier worker died between its push and this
+    await open_pull(record)  # where an earlier worker died between its push and this
     note = STILL_HERE if kept else REBUILT if record.job.step else ""
     report = await _work(bench, assignment, plan, limits, note)
     if report.outcome == "done":

@@ -35,7 +35,7 @@ from jobs.forge.git import Remote
 from jobs.forge.github import Forge
 from jobs.forge.report import Report
 from jobs.prepare import Bench, assignment_of, clone, clone_folder, held, sandbox_of
-from jobs.pull import pull_of
+from jobs.pull import open_pull
 from jobs.queue.errors import Conflict, JournalFull, QueueError, TryLater
 from jobs.queue.lease import Lease
 from jobs.queue.worker import TRIES
@@ -228,7 +228,7 @@ async def _end(record: Record, report: Report | None, end: Finished) -> tuple[Fi
 
     Shown before it is stored: a worker that dies in between shows it again, never omits it.
     """
-    await _open_pull(record)
+    await _pull_opened(record)
     while True:
         seen = await record.read()
         # What was said too late for the agent is not passed over.
@@ -241,20 +241,17 @@ async def _end(record: Record, report: Report | None, end: Finished) -> tuple[Fi
             return whole, said
 
 
-async def _open_pull(record: Record) -> None:
-    """For a job that ended between its first push and its pull request."""
-    if not record.job.commits or record.job.pull is not None:
-        return
+async def _pull_opened(record: Record) -> None:
+    """Also for a job that ended between its first push and its pull request."""
     try:
-        forge = (await record.forge()).guarded(record.lease.guard)
-        await record.add(await pull_of(forge, record.job, record.now))
+        await open_pull(record)
     except GitHubError as error:  # the end is said all the same; people can ask for it again
         log.warning("no pull request at the end", why=str(error))
 
 
 async def _cancelled(record: Record) -> Finished:
     """The end of a job that a person stopped; who it was stands in the job's record."""
-    record.job = await record.shop.store.load(record.job.id)
+    await record.read()
     who = record.job.cancelled_by
     return record.end("cancelled", f"Stopped by {who.login}." if who else "Stopped.")
 
