@@ -1,6 +1,8 @@
 """The wish of a job that ended, once more."""
 
-from jobs.commands import AskStatus, RetryJob, SetBudget, StartJob
+from dataclasses import replace
+
+from jobs.commands import Actor, AskStatus, Repository, RetryJob, SetBudget, StartJob
 from jobs.job import Job, Refusal
 from jobs.queue.store import Store, job_id_of
 
@@ -27,8 +29,9 @@ async def wish(store: Store, command: RetryJob) -> StartJob | Refusal:
 
     A job is tried again once: whoever asks twice means the newest try.
     """
-    found = await newest_on(store, command)
-    if command.job_id is not None:
+    if command.job_id is None:
+        found = await newest_on(store, command)
+    else:
         found = await store.load(command.job_id)
     if found is None:
         return Refusal(NONE)
@@ -41,20 +44,23 @@ async def wish(store: Store, command: RetryJob) -> StartJob | Refusal:
             f"There is nothing to try again yet: the job is {found.state}. "
             "`/vibecode stop` stops it."
         )
-    first = found.command
-    issue = first.issue
+    issue = found.issue
     if issue is not None and await store.active_on(found.repository.id, issue.number):
         return Refusal(BUSY)
-    return StartJob(
-        key=f"retry:{found.id}",
-        actor=command.actor,
-        repository=command.repository,
-        text=first.text,
-        plan_only=first.plan_only,
-        issue=issue,
-        comment=command.comment,
-        base=first.base,
-        usd=found.usd_wanted if command.usd is None else command.usd,
+    wanted = the_same(found, f"retry:{found.id}", command.actor, command.repository)
+    usd = wanted.usd if command.usd is None else command.usd
+    return replace(wanted, comment=command.comment, usd=usd)
+
+
+def the_same(job: Job, key: str, actor: Actor, repository: Repository) -> StartJob:
+    """The job's wish, asked again by that person; what people let it cost counts again."""
+    return replace(
+        job.command,
+        key=key,
+        actor=actor,
+        repository=repository,
+        comment=None,
+        usd=job.usd_wanted,
     )
 
 

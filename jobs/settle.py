@@ -190,8 +190,9 @@ async def _answer(desk: Desk, command: Explain | AskStatus | AskWhy) -> str:
     if isinstance(command, AskWhy):
         return replies.why(await why.of_thread(desk.store, command))
     job_id = await desk.store.active_on(command.repository.id, command.issue.number)
-    job = await again.newest_on(desk.store, command) if job_id is None else None
-    if job_id is not None:
+    if job_id is None:
+        job = await again.newest_on(desk.store, command)
+    else:
         job = await desk.store.load(job_id)
     return replies.status(job, desk.clock()) if job is not None else replies.NOTHING_HERE
 

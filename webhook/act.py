@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from jobs.again import the_same
 from jobs.commands import (
     AcceptPlan,
     CancelJob,
@@ -173,16 +174,8 @@ class Act:
         caller, _, job, repository = await self._called(request, shapes.Nothing)
         if not job.ended:
             raise Conflict(f"This job is {job.state}: it can be tried again once it has ended.")
-        first = job.command
-        command = StartJob(
-            key=key(request, caller.actor.id, f"retry:{job.id}"),
-            actor=caller.actor,
-            repository=repository,
-            text=first.text,
-            plan_only=first.plan_only,
-            issue=first.issue,
-            base=first.base,
-        )
+        named = key(request, caller.actor.id, f"retry:{job.id}")
+        command = the_same(job, named, caller.actor, repository)
         return told(shapes.JobRef(job_id=await start(self._store, command)))
 
     async def create_pull(self, request: Request) -> Response:

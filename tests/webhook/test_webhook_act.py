@@ -1,7 +1,9 @@
 """What the phone can do to a job, and that it is the same as what a comment does."""
 
 import asyncio
+import time
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from webhook_place import WISH, Place, detail
 from webhook_story import DIGEST, ends, follows, plans
 
 from jobs.commands import AcceptPlan, Actor, CancelJob, RevisePlan, StartJob, Steer
+from jobs.events import Budgeted
 
 MAYA = Actor(1, "maya")
 
@@ -71,6 +74,16 @@ async def test_a_retry_is_the_same_wish_again(place: Place) -> None:
     first, second = await place.commands()
     assert replace(second, key=first.key) == first
     assert "Another job" in detail(await act(place, job_id, "retry", key="more"), 409)
+
+
+async def test_a_retry_keeps_what_people_let_the_job_cost(place: Place) -> None:
+    job_id = await place.planned()
+    said = Budgeted(time.time(), MAYA, Decimal(3))
+    await place.store.append(job_id, [said])
+    await ends(place.store, job_id, "stopped", "It cost too much.")
+    await act(place, job_id, "retry")
+    *_, retry = await place.commands()
+    assert isinstance(retry, StartJob) and retry.usd == Decimal(3)
 
 
 @pytest.mark.parametrize("verb", ["accept", "revise", "steer", "cancel", "retry"])
