@@ -1,4 +1,4 @@
-"""Forgets what is kept of an installation: ends what runs there, drops its records."""
+"""Forgets what is kept of an installation, whose jobs end, and of a person, who is signed out."""
 
 from contextlib import suppress
 
@@ -6,7 +6,9 @@ import structlog
 
 from jobs.events import Finished
 from jobs.queue.errors import JobUnknown
+from jobs.queue.sessions import SessionStore
 from jobs.queue.store import Store
+from jobs.queue.subscriptions import Subscriptions
 
 log = structlog.get_logger()
 
@@ -23,6 +25,12 @@ async def forget(store: Store, installation_id: int, now: float) -> int:
             await forget_job(store, id, now)
     log.info("installation forgotten", installation=installation_id, jobs=len(ids))
     return len(ids)
+
+
+async def forget_person(store: Store, person: int) -> int:
+    """Ends their sessions and subscriptions, those too that no session made; how many sessions."""
+    await Subscriptions(store).drop_all(person)
+    return await SessionStore(store).end_all(person)
 
 
 async def forget_job(store: Store, job_id: str, now: float) -> None:

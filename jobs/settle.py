@@ -33,14 +33,12 @@ from jobs.events import Finished, JobEvent
 from jobs.forge import replies
 from jobs.forge.errors import ForgeError, GitHubUnreachable, Locked, Missing, NotGranted
 from jobs.forge.github import Forge, GitHub
-from jobs.forget import forget
+from jobs.forget import forget, forget_person
 from jobs.job import Job, JobCommand, Refusal, decide, may_write, not_permitted
 from jobs.pull import pull_of
 from jobs.queue.errors import Conflict, JobUnknown, TryLater
 from jobs.queue.lease import Lease
-from jobs.queue.sessions import SessionStore
 from jobs.queue.store import MOST_OPEN, NoRoom, Store
-from jobs.queue.subscriptions import Subscriptions
 
 log = structlog.get_logger()
 
@@ -118,10 +116,8 @@ async def _one_by_one(desk: Desk, several: Several) -> str:
 
 
 async def _let_go(desk: Desk, command_id: str, command: Forget | EndSessions) -> str:
-    sessions, subscriptions = SessionStore(desk.store), Subscriptions(desk.store)
     if isinstance(command, EndSessions):
-        await subscriptions.drop_all(command.actor.id)
-        return f"ended {await sessions.end_all(command.actor.id)} sessions"
+        return f"ended {await forget_person(desk.store, command.actor.id)} sessions"
     if await desk.github.installed(command.installation_id):
         if desk.clock() - await desk.store.received_at(command_id) < LAG:
             raise TryLater("The installation is still there.", 30)
@@ -129,8 +125,7 @@ async def _let_go(desk: Desk, command_id: str, command: Forget | EndSessions) ->
     jobs = await forget(desk.store, command.installation_id, desk.clock())
     desk.github.forget(command.installation_id)
     if command.person_id is not None:
-        await sessions.end_all(command.person_id)
-        await subscriptions.drop_all(command.person_id)
+        await forget_person(desk.store, command.person_id)
     return f"forgot {jobs} jobs"
 
 

@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from jobs.commands import EndSessions, Ignored, about
+from jobs.forget import forget_person
 from jobs.outward import Outward
 from jobs.queue.errors import Newer, QueueError, StoreFull, StoreUnreachable
 from jobs.queue.sessions import SessionStore
@@ -152,7 +153,6 @@ class Intake:
     def __init__(self, door: FrontDoor, store: Store, registry: CollectorRegistry) -> None:
         self._secrets = door.webhook_secrets
         self._store = store
-        self._sessions = SessionStore(store)
         self._read = reader(door.app_id, door.allow)
         self._readers = asyncio.Semaphore(_READERS)
         self._arriving = 0  # bytes
@@ -233,7 +233,7 @@ class Intake:
             outcome, verdict = "ignored", found.reason
         elif isinstance(found, EndSessions):
             # At once: for this no worker is needed.
-            ended = await self._sessions.end_all(found.actor.id)
+            ended = await forget_person(self._store, found.actor.id)
             outcome, verdict = found.type, f"ended {ended} sessions"
         else:
             submitted = await self._store.submit(found, time.time())

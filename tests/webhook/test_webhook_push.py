@@ -63,6 +63,19 @@ async def test_being_signed_out_everywhere_ends_it(town: Town) -> None:
     assert await endpoints(town) == []
 
 
+async def test_taking_the_authorization_back_ends_also_what_no_session_made(town: Town) -> None:
+    """Told by a delivery, which the front door follows by itself."""
+    headers = {"Authorization": f"Bearer {town.world.users['maya']}"}
+    await town.front.http.post(SUBSCRIPTIONS, json=given(), headers=headers)
+    assert await endpoints(town) == [ENDPOINT]
+    sender = {"id": town.world.account("maya").id, "login": "maya"}
+    revoked = {"action": "revoked", "sender": sender}
+    event, secret = "github_app_authorization", town.world.webhook_secret
+    await town.front.deliver(revoked, event, guid="taken-back", secret=secret)
+    assert await town.front.settled("taken-back") == "ended 0 sessions"
+    assert await endpoints(town) == []
+
+
 async def test_nobody_subscribes_for_others_or_ends_what_is_theirs(town: Town) -> None:
     async with town.browser(Origin=town.front.url) as maya, town.browser() as rob:
         await town.sign_in(maya)
