@@ -10,7 +10,6 @@ same request, however often the network made the phone repeat it.
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from jobs.commands import Issue, StartJob
 from jobs.job import Job
@@ -78,12 +77,6 @@ class Api:
             *self._watch.operations(),
             *self._browse.operations(),
         )
-
-    def routes(self) -> list[Route]:
-        return [
-            Route(operation.path, operation.endpoint, methods=[operation.method])
-            for operation in self.operations()
-        ]
 
     @property
     def watchers(self) -> int:

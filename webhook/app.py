@@ -102,7 +102,8 @@ def app(door: FrontDoor, store: Store) -> Starlette:
     watchers = Gauge("vibecoder_watchers", "Open streams of events", registry=registry)
     watchers.set_function(lambda: api.watchers)
     intake = Intake(door, store, registry)
-    document = openapi.document((*api.operations(), *signin.operations(), *push.operations()))
+    operations = (*api.operations(), *signin.operations(), *push.operations())
+    document = openapi.document(operations)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -121,9 +122,8 @@ def app(door: FrontDoor, store: Store) -> Starlette:
         Route("/webhook", intake.receive, methods=["POST"]),
         *health.routes(store, registry),
         Route("/openapi.json", described),
-        *api.routes(),
-        *signin.routes(),
-        *push.routes(),
+        *(operation.route for operation in operations),
+        *signin.pages(),
     ]
     if door.phone is not None:
         routes += [

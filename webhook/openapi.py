@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from webhook.shapes import ProblemShown
 
@@ -30,6 +31,10 @@ class Operation:
     also: tuple[HTTPStatus, ...] = ()  # statuses of success besides 200
     query: tuple[str, ...] = ()  # names of optional text parameters
     open: bool = False  # also to whoever is not signed in
+
+    @property
+    def route(self) -> Route:
+        return Route(self.path, self.endpoint, methods=[self.method])
 
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:

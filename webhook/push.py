@@ -3,7 +3,6 @@
 from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from jobs.outward import NotOutside, Outward
 from jobs.queue.subscriptions import Subscriptions, id_of
@@ -53,12 +52,6 @@ class Push:
                 tells=None,
             ),
         )
-
-    def routes(self) -> list[Route]:
-        return [
-            Route(operation.path, operation.endpoint, methods=[operation.method])
-            for operation in self.operations()
-        ]
 
     async def push_key(self, request: Request) -> Response:
         await self._callers.of(request)

@@ -189,13 +189,11 @@ class SignIn:
             ),
         )
 
-    def routes(self) -> list[Route]:
+    def pages(self) -> list[Route]:
+        """The browser's way."""
         return [
             Route("/auth/github", self._shown(self.leave), methods=["GET"]),
             Route(CALLBACK, self._shown(self.come_back), methods=["GET"]),
-        ] + [
-            Route(operation.path, operation.endpoint, methods=[operation.method])
-            for operation in self.operations()
         ]
 
     # The browser's way
