@@ -210,12 +210,9 @@ class Teller:
             return
         if answer.status in {404, 410}:
             await self._drop(to, "the push service no longer knows it")
-        elif answer.status == 429 or answer.status >= 500:
-            raise Later(
-                f"The push service answered {answer.status}.",
-                _wait(answer.retry_after, self._clock()),
-            )
-        elif answer.status >= 300:
+            return
+        self._require_time_for_us("push service", answer)
+        if answer.status >= 300:
             log.warning("push_refused", status=answer.status)
         else:
             log.info("told", kind=found.kind)
@@ -235,15 +232,17 @@ class Teller:
         except httpx.TransportError as error:
             raise Later(f"The ntfy server did not answer ({type(error).__name__}).") from error
         answer = Answer(response.status_code, response.headers.get("retry-after", ""))
-        if answer.status == 429 or answer.status >= 500:
-            raise Later(
-                f"The ntfy server answered {answer.status}.",
-                _wait(answer.retry_after, self._clock()),
-            )
+        self._require_time_for_us("ntfy server", answer)
         if answer.status >= 300:
             log.error("ntfy_refused", status=answer.status)
         else:
             log.info("told", kind=found.kind)
+
+    def _require_time_for_us(self, who: str, answer: Answer) -> None:
+        """Raises Later where they are busy or broken."""
+        if answer.status == 429 or answer.status >= 500:
+            wait = _wait(answer.retry_after, self._clock())
+            raise Later(f"The {who} answered {answer.status}.", wait)
 
 
 async def sees(github: GitHub, repository: Repository, actor: Actor) -> bool:
