@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -209,6 +209,18 @@ def _through_sentinels(url: str) -> tuple[str, _Sentinels]:
 def to_json(data: dict[str, Any]) -> bytes:
     # Never pickle: whoever can write to Redis would own us.
     return json.dumps(data, default=repr).encode()
+
+
+class Scripts:
+    """Lua by name. They find all in ARGV: one server holds all keys, so none has to be declared."""
+
+    def __init__(self, redis: ArqRedis, texts: Mapping[str, str]) -> None:
+        self._scripts = {name: redis.register_script(text) for name, text in texts.items()}
+
+    async def run(self, script: str, *args: str | bytes | float) -> Any:
+        """The raw answer. Raises StoreUnreachable and StoreFull."""
+        with told():
+            return await self._scripts[script](args=args)
 
 
 @contextmanager

@@ -7,15 +7,16 @@ told, and so may be told twice where its teller died in between: there is no oth
 
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-from jobs.queue.connection import told
+from jobs.queue.connection import Scripts, told
+from jobs.queue.scripts import PRELUDE
 from jobs.queue.store import Store
 
-# Each begins to write at once, so that it goes on where Redis is full (scripts.py, even_when_full).
+# All of it goes on where Redis is full: SPREAD because it begins with what takes no memory.
 _TAKE = """
 if redis.call('EXISTS', 'vc:outbox') == 0 then return {} end
-redis.call('DEL', 'vc:none')
+even_when_full()
 local lent_ms, most = tonumber(ARGV[1]), ARGV[2]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -28,13 +29,12 @@ return due
 _SPREAD = """
 if redis.call('ZREM', 'vc:outbox', ARGV[1]) == 0 then return 0 end
 for i = 2, #ARGV do redis.call('ZADD', 'vc:outbox', 'NX', 0, ARGV[1] .. ARGV[i]) end
-redis.call('LPUSH', 'vc:wake:o', '1')
-redis.call('LTRIM', 'vc:wake:o', 0, 63)
+wake('o')
 return 1
 """
 
 _PUT_OFF = """
-redis.call('DEL', 'vc:none')
+even_when_full()
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 return redis.call('ZADD', 'vc:outbox', 'XX', now + ARGV[2], ARGV[1])
@@ -63,8 +63,11 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self._redis = store.redis
-        scripts = {"take": _TAKE, "spread": _SPREAD, "put_off": _PUT_OFF}
-        self._scripts = {name: self._redis.register_script(text) for name, text in scripts.items()}
+        scripts = {
+            name: PRELUDE + text
+            for name, text in {"take": _TAKE, "spread": _SPREAD, "put_off": _PUT_OFF}.items()
+        }
+        self._run = Scripts(self._redis, scripts).run
 
     async def take(self, most: int, seconds: float) -> list[Entry]:
         """What is due, lent for so many seconds."""
@@ -89,7 +92,3 @@ class Outbox:
         waiting = self._redis.blpop(["vc:wake:o"], timeout=seconds)
         with told():
             await cast(Awaitable[object], waiting)
-
-    async def _run(self, script: str, *args: str | int) -> Any:
-        with told():
-            return await self._scripts[script](args=args)

@@ -8,9 +8,8 @@ vc:once:<hash>       what can be taken once, within seconds
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from jobs.queue.connection import told
+from jobs.queue.connection import Scripts, told
 from jobs.queue.store import Store
 
 KEPT = 30 * 86_400  # seconds without use
@@ -92,8 +91,9 @@ return ended
 """
 
 _TAKE = """
-local value = redis.call('GET', KEYS[1])
-redis.call('DEL', KEYS[1])
+local key = 'vc:once:' .. ARGV[1]
+local value = redis.call('GET', key)
+redis.call('DEL', key)
 return value
 """
 
@@ -112,9 +112,8 @@ class SessionStore:
     def __init__(self, store: Store) -> None:
         self._redis = store.redis
         scripts = {"open": _OPEN, "load": _LOAD, "renewed": _RENEWED, "let_go": _LET_GO,
-                   "end": _END, "end_all": _END_ALL, "ended": _ENDED}  # fmt: skip
-        self._scripts = {name: self._redis.register_script(text) for name, text in scripts.items()}
-        self._take = self._redis.register_script(_TAKE)
+                   "end": _END, "end_all": _END_ALL, "ended": _ENDED, "take": _TAKE}  # fmt: skip
+        self._run = Scripts(self._redis, scripts).run
 
     async def open(self, hash: str, person: int, sealed: bytes, now: float) -> None:
         """Keeps a new session. The person's oldest ends where there are ten already."""
@@ -164,10 +163,5 @@ class SessionStore:
 
     async def take_once(self, hash: str) -> bytes | None:
         """None: taken already, too late, or never there."""
-        with told():
-            value: bytes | None = await self._take(keys=[f"vc:once:{hash}"])
+        value: bytes | None = await self._run("take", hash)
         return value
-
-    async def _run(self, script: str, *args: str | bytes | float) -> Any:
-        with told():
-            return await self._scripts[script](args=args)

@@ -47,8 +47,8 @@ from jobs.events import (
 )
 from jobs.job import Job, fold
 from jobs.queue import scripts
+from jobs.queue.connection import Scripts, to_json, told
 from jobs.queue.connection import connect as connect
-from jobs.queue.connection import to_json, told
 from jobs.queue.errors import (
     CommandUnknown,
     Conflict,
@@ -134,16 +134,12 @@ class Store:
         self.redis = redis
         # Jobs as they were when they were last read: most of a job's events are old ones.
         self._known: OrderedDict[str, tuple[str, Job]] = OrderedDict()
-        self._scripts = {
-            name: redis.register_script(scripts.PRELUDE + text)
+        texts = {
+            name: scripts.PRELUDE + text
             for name, text in vars(scripts).items()
             if name.isupper() and name != "PRELUDE"
         }
-
-    async def run(self, script: str, *args: str | bytes | float) -> Any:
-        """The raw answer of one script of scripts.py; for this package."""
-        with told():
-            return await self._scripts[script](args=args)
+        self.run = Scripts(redis, texts).run  # those of scripts.py; for this package
 
     async def ping(self) -> None:
         """Raises StoreUnreachable where Redis does not answer."""

@@ -10,11 +10,10 @@ needs to know nothing of this.
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import TypeAdapter
 
-from jobs.queue.connection import told
+from jobs.queue.connection import Scripts, told
 from jobs.queue.store import Store
 from jobs.webpush import Browser
 
@@ -79,7 +78,7 @@ class Subscriptions:
     def __init__(self, store: Store) -> None:
         self._redis = store.redis
         scripts = {"add": _ADD, "drop": _DROP, "get": _GET}
-        self._scripts = {name: self._redis.register_script(text) for name, text in scripts.items()}
+        self._run = Scripts(self._redis, scripts).run
 
     async def add(self, person: int, browser: Browser, session: str = "") -> int:
         """Keeps it, from now on as this person's; how many that person has then.
@@ -122,10 +121,6 @@ class Subscriptions:
         """Also those that no session made: the person wants nothing more of us."""
         for subscription in await self.of(person):
             await self.drop(person, subscription.id)
-
-    async def _run(self, script: str, *args: str | bytes | float) -> Any:
-        with told():
-            return await self._scripts[script](args=args)
 
 
 def id_of(endpoint: str) -> str:
