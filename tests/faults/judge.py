@@ -74,15 +74,15 @@ async def _history(ground: Ground, asked: Asked) -> list[JobEvent]:
 async def _judge_one(
     ground: Ground, asked: Asked, events: list[JobEvent], beside: list[Job]
 ) -> list[tuple[Kind, str]]:
-    # Of two on one issue the later one may come first, because of a delivery that was lost.
-    told_no = ground.answered(asked) and (bool(beside) or ground.fills > 0)
+    answered = ground.answered(asked)
     if not events:
-        if told_no:
+        # Of two on one issue the later one may come first, because of a delivery that was lost.
+        if answered and (beside or ground.fills):
             return []  # that a job is at work there, or that there is no room
         said = "was acknowledged" if ground.acknowledged(asked) else "never got through"
         return [("lost", f"the request {said}, and there is no job")]
     found: list[tuple[Kind, str]] = []
-    if told_no:
+    if answered:
         found.append(("doubled", "it was answered in a comment, and is a job as well"))
     job = fold(asked.job_id, events)
     # A stop is said on the issue, and may come when another of its jobs is at work.
@@ -144,8 +144,9 @@ def _of_threads(
         wanted[job.pull.number] = render.pull_comment(job, url)
     stops = ground.stops.get(asked.repository.full_name, ())
     answers = [f"<!-- vibecoder:reply-{said} -->" for said in stops]
-    if asked.issue is not None:  # to a second request, that a job is at work there
-        answers += [f"<!-- vibecoder:reply-{said} -->" for said in asked.issue.comments]
+    if asked.issue is not None:  # to another request on it, that a job is at work there
+        others = [said for said in asked.issue.comments if said != asked.comment_id]
+        answers += [f"<!-- vibecoder:reply-{said} -->" for said in others]
     theirs = tuple(f"<!-- vibecoder:job:{other.id} -->" for other in beside)
     for number, thread in asked.repository.issues.items():
         ours = [each for each in thread.comments.values() if each.author is bot]

@@ -45,6 +45,12 @@ async def test_the_judge_sees_what_was_done_to_a_good_run(here: Ground) -> None:
     assert await kinds(here, asked) == {"doubled"}
     del asked.issue.comments[twin.id]
 
+    # a sentence to somebody who has a job as well
+    reply = f"<!-- vibecoder:reply-{asked.comment_id} -->\nI have no room."
+    answer = issues.comment(world, repository, bot, asked.issue, reply)
+    assert await kinds(here, asked) == {"doubled"}
+    del asked.issue.comments[answer.id]
+
     # an old rendering over the last word
     last, sticky.body = sticky.body, sticky.body.replace("Done", "Working")
     assert await kinds(here, asked) == {"stale"}
