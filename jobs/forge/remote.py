@@ -322,13 +322,16 @@ def patiently(seconds: float, attempt: Callable[[float], T]) -> T:
     fresh tokens are not valid everywhere at once.
     """
     deadline = time.monotonic() + seconds
+    refusals = 0
 
     def again(state: tenacity.RetryCallState) -> bool:
+        nonlocal refusals
         error = state.outcome and state.outcome.exception()
+        refusals += isinstance(error, GitUnauthorized)
         if time.monotonic() + _wait(state) >= deadline:
             return False
         if isinstance(error, GitUnauthorized):
-            return state.attempt_number == 1
+            return refusals == 1
         return isinstance(error, GitUnreachable) and (error.retry_after or 0) <= LONGEST_WAIT
 
     retrying = tenacity.Retrying(

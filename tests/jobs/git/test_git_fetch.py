@@ -140,6 +140,9 @@ def test_a_refused_token_is_told_after_a_second_try(
     server.token = TOKEN
     server.faults = [status(401)]
     Checkout.fetch(tmp_path / "job2", server.remote(), None).close()
+    # The second chance is the token's own, whatever else went wrong before it.
+    server.faults = [status(502), status(401)]
+    Checkout.fetch(tmp_path / "job3", server.remote(), None).close()
 
 
 def test_a_token_that_cannot_be_had_passes_through(
