@@ -4,7 +4,7 @@ import { ActivityIndicator, FlatList, Modal, Pressable, StyleSheet, Text, View }
 import { SafeAreaView } from 'react-native-safe-area-context';
 
 import { useSession } from './session';
-import { page, space, target, useTheme } from './theme';
+import { column, space, target, useTheme } from './theme';
 import { Field, Heading, Problem, TextButton, Words } from './ui';
 
 const REST = 250; // milliseconds without a key until it is searched
@@ -164,14 +164,7 @@ const styles = StyleSheet.create({
   value: { flex: 1, fontSize: 16, fontWeight: '600' },
   mark: { fontSize: 22 },
   sheet: { flex: 1 },
-  choices: {
-    alignSelf: 'center',
-    flex: 1,
-    gap: space.medium,
-    maxWidth: page,
-    padding: space.medium,
-    width: '100%',
-  },
+  choices: { ...column, flex: 1, gap: space.medium, padding: space.medium },
   head: { alignItems: 'center', flexDirection: 'row' },
   title: { flex: 1 },
   choice: {

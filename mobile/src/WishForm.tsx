@@ -10,7 +10,7 @@ import { Picker } from './Picker';
 import { Room } from './Room';
 import { useSession } from './session';
 import * as storage from './storage';
-import { page, space, useTheme } from './theme';
+import { column, space, useTheme } from './theme';
 import { Card, Heading, Problem, Words } from './ui';
 import { useDraft } from './useDraft';
 import { useJobs } from './useJobs';
@@ -188,18 +188,7 @@ function IssueRow({ issue }: { issue: Issue }) {
 
 const styles = StyleSheet.create({
   all: { flex: 1 },
-  page: {
-    alignSelf: 'center',
-    gap: space.medium,
-    maxWidth: page,
-    padding: space.medium,
-    width: '100%',
-  },
+  page: { ...column, gap: space.medium, padding: space.medium },
   bar: { borderTopWidth: 1, paddingVertical: 12 },
-  column: {
-    alignSelf: 'center',
-    maxWidth: page,
-    paddingHorizontal: space.medium,
-    width: '100%',
-  },
+  column: { ...column, paddingHorizontal: space.medium },
 });

@@ -43,6 +43,7 @@ export const space = { tiny: 4, small: 8, medium: 16, large: 24 };
 export const target = 48; // the least height of anything to be touched
 export const input = 16; // smaller, and iOS zooms in
 export const page = 720; // the widest column
+export const column = { alignSelf: 'center', maxWidth: page, width: '100%' } as const;
 export const mono = Platform.select({
   ios: 'Menlo',
   default: 'ui-monospace, SFMono-Regular, Menlo, Consolas, monospace',

@@ -86,6 +86,15 @@ async def place(folder: Path) -> AsyncIterator[Place]:
             await door.close()
 
 
+async def ask(phone: Phone, repository: str, wish: str) -> None:
+    """From nothing to a plan that is being made."""
+    await phone.open()
+    await phone.sign_in()
+    await choose(phone, repository)
+    await phone.write("Your wish", wish)
+    await phone.press("Make a plan")
+
+
 async def choose(phone: Phone, repository: str) -> None:
     """That repository, by searching for it."""
     await phone.press("Repository: Choose …")

@@ -2,7 +2,7 @@
 
 import pytest
 from phone import Phone
-from phone_place import Place, choose
+from phone_place import Place, ask
 from scripts import job, write
 
 pytestmark = pytest.mark.browser
@@ -56,11 +56,7 @@ async def test_a_keyboard_is_enough(place: Place) -> None:
 async def test_the_plan_can_be_copied(place: Place) -> None:
     scene = place.house.scene(README, script=HELLO)
     phone = place.browser.phone("copy")
-    await phone.open()
-    await phone.sign_in()
-    await choose(phone, scene.repository)
-    await phone.write("Your wish", "Say hello")
-    await phone.press("Make a plan")
+    await ask(phone, scene.repository, "Say hello")
     await phone.see("Accept Plan", "button")
     await phone.press("Copy plan")
     await phone.see("Copied", "button")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from house import Scene
 from phone import Phone
-from phone_place import Place, choose
+from phone_place import Place, ask
 from scripts import job, shell, write
 
 pytestmark = pytest.mark.browser
@@ -26,11 +26,7 @@ async def asked(place: Place, name: str) -> AsyncIterator[tuple[Scene, Phone]]:
     scene = place.house.scene(README, script=TWO_STEPS)
     phone = place.browser.phone(name)
     try:
-        await phone.open()
-        await phone.sign_in()
-        await choose(phone, scene.repository)
-        await phone.write("Your wish", "Say hello, then goodbye")
-        await phone.press("Make a plan")
+        await ask(phone, scene.repository, "Say hello, then goodbye")
         await phone.see("Accept Plan", "button")
         yield scene, phone
         assert await phone.complaints() == []

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from house import Scene
 from phone import Phone
-from phone_place import Place, choose
+from phone_place import Place, ask
 from scripts import finished, planned, shell, write
 
 from vibecoder.local.model.script import Request, Script, Turn, call, say, text_of
@@ -22,11 +22,7 @@ async def asked(place: Place, name: str, script: Script) -> AsyncIterator[tuple[
     scene = place.house.scene(README, script=script)
     phone = place.browser.phone(name)
     try:
-        await phone.open()
-        await phone.sign_in()
-        await choose(phone, scene.repository)
-        await phone.write("Your wish", "Say hello")
-        await phone.press("Make a plan")
+        await ask(phone, scene.repository, "Say hello")
         yield scene, phone
         await phone.looks_good()
     finally:

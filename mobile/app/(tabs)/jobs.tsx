@@ -7,7 +7,7 @@ import { JobRow } from '@/JobRow';
 import { Picker } from '@/Picker';
 import { useSession } from '@/session';
 import { SignIn } from '@/SignIn';
-import { page, space } from '@/theme';
+import { column, space } from '@/theme';
 import { Problem, Words } from '@/ui';
 import { useJobs } from '@/useJobs';
 
@@ -64,12 +64,6 @@ function Jobs({ search }: { search: (query: string) => Promise<Repository[]> }) 
 }
 
 const styles = StyleSheet.create({
-  page: {
-    alignSelf: 'center',
-    gap: 12,
-    maxWidth: page,
-    padding: space.medium,
-    width: '100%',
-  },
+  page: { ...column, gap: 12, padding: space.medium },
   head: { gap: space.small },
 });

@@ -4,7 +4,7 @@ import { Image, ScrollView, StyleSheet, View } from 'react-native';
 import { NotifySwitch } from '@/NotifySwitch';
 import { useSession } from '@/session';
 import { SignIn } from '@/SignIn';
-import { page, space } from '@/theme';
+import { column, space } from '@/theme';
 import { Button, Card, Heading, Words } from '@/ui';
 
 export default function Screen() {
@@ -33,13 +33,7 @@ export default function Screen() {
 }
 
 const styles = StyleSheet.create({
-  page: {
-    alignSelf: 'center',
-    gap: space.medium,
-    maxWidth: page,
-    padding: space.medium,
-    width: '100%',
-  },
+  page: { ...column, gap: space.medium, padding: space.medium },
   person: { alignItems: 'center', flexDirection: 'row', gap: space.medium },
   avatar: { borderRadius: 28, height: 56, width: 56 },
   row: { flexDirection: 'row' },

@@ -7,7 +7,7 @@ import type { Plan } from '../api/client';
 import { Composer } from '../Composer';
 import { hasEnded } from '../fold';
 import { useSession } from '../session';
-import { page, space, useTheme } from '../theme';
+import { column, space, useTheme } from '../theme';
 import { Button, LinkButton, Problem, Words } from '../ui';
 import type { Watched } from '../useJob';
 import { purposeOf } from '../words';
@@ -148,13 +148,7 @@ export function Actions({ id, job, draft, onDraft, onAcceptPlan, onOpenJob }: Pr
 
 const styles = StyleSheet.create({
   bar: { borderTopWidth: 1, paddingTop: 12 },
-  column: {
-    alignSelf: 'center',
-    gap: space.small,
-    maxWidth: page,
-    paddingHorizontal: space.medium,
-    width: '100%',
-  },
+  column: { ...column, gap: space.small, paddingHorizontal: space.medium },
   buttons: { flexDirection: 'row', gap: space.small },
   grow: { flexGrow: 2 },
 });

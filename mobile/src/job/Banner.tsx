@@ -1,7 +1,7 @@
 /** Where the job stands, in one line; read aloud as it changes. */
 import { StyleSheet, View } from 'react-native';
 
-import { page, space, useTheme } from '../theme';
+import { column, space, useTheme } from '../theme';
 import { Problem, TextButton, Words } from '../ui';
 import type { Watched } from '../useJob';
 import { ago, dollars, limit, TONE, whereItStands } from '../words';
@@ -45,12 +45,7 @@ export function Banner({ view, status, connection, refused, tryNow }: Watched) {
 
 const styles = StyleSheet.create({
   banner: { borderBottomWidth: 1, paddingVertical: space.small },
-  column: {
-    alignSelf: 'center',
-    maxWidth: page,
-    paddingHorizontal: space.medium,
-    width: '100%',
-  },
+  column: { ...column, paddingHorizontal: space.medium },
   line: { alignItems: 'center', flexDirection: 'row', gap: space.small },
   words: { flex: 1 },
   dot: { borderRadius: 6, height: 12, width: 12 },

@@ -6,7 +6,7 @@ import { ScrollView, StyleSheet, View } from 'react-native';
 import type { Plan } from '../api/client';
 import { hasEnded } from '../fold';
 import { Room } from '../Room';
-import { page, space } from '../theme';
+import { column, space } from '../theme';
 import { Segments } from '../ui';
 import { useDraft } from '../useDraft';
 import { useJob } from '../useJob';
@@ -94,17 +94,6 @@ export function JobPanel({ id, onAcceptPlan }: Props) {
 
 const styles = StyleSheet.create({
   all: { flex: 1 },
-  column: {
-    alignSelf: 'center',
-    maxWidth: page,
-    paddingHorizontal: space.medium,
-    width: '100%',
-  },
-  page: {
-    alignSelf: 'center',
-    gap: space.medium,
-    maxWidth: page,
-    padding: space.medium,
-    width: '100%',
-  },
+  column: { ...column, paddingHorizontal: space.medium },
+  page: { ...column, gap: space.medium, padding: space.medium },
 });

@@ -4,7 +4,7 @@ import { FlatList, StyleSheet, Text, View } from 'react-native';
 
 import type { Entry } from '../fold';
 import { Markdown } from '../Markdown';
-import { mono, page, space, useTheme } from '../theme';
+import { column, mono, space, useTheme } from '../theme';
 import { CodeBlock, Folded, Words } from '../ui';
 import { CommitLine } from './StepRow';
 
@@ -98,13 +98,7 @@ function Run({ entry }: { entry: Extract<Entry, { kind: 'ran' }> }) {
 
 const styles = StyleSheet.create({
   all: { flex: 1 },
-  page: {
-    alignSelf: 'center',
-    gap: 12,
-    maxWidth: page,
-    padding: space.medium,
-    width: '100%',
-  },
+  page: { ...column, gap: 12, padding: space.medium },
   told: { alignSelf: 'flex-end', borderRadius: 16, maxWidth: '90%', padding: 12 },
   heard: { borderLeftWidth: 4, paddingLeft: 12 },
   commit: { alignItems: 'center', flexDirection: 'row', gap: space.small },
