@@ -63,6 +63,18 @@ async def front(door: FrontDoor, store: Store) -> AsyncIterator[Front]:
         yield front
 
 
+def app_of(door: FrontDoor, world: World, url: str) -> FrontDoor:
+    """The door of the App that is registered there, served at `url`."""
+    world.base_url = url
+    return replace(
+        door,
+        app_id=world.app_id,
+        client_id=world.client_id,
+        client_secret=world.client_secret,
+        api_url=f"{url}/api/v3",
+    )
+
+
 @pytest.fixture
 async def place(door: FrontDoor, store: Store, tmp_path: Path) -> AsyncIterator[Place]:
     world = World(tmp_path / "world")
@@ -70,14 +82,7 @@ async def place(door: FrontDoor, store: Store, tmp_path: Path) -> AsyncIterator[
     world.add_repository("acme/empty", {})
     world.add_issue("acme/widget", "Retries are flaky", "They fail together.", "maya")
     async with serve(github_app(world)) as url:
-        world.base_url = url
-        door = replace(
-            door,
-            app_id=world.app_id,
-            client_id=world.client_id,
-            client_secret=world.client_secret,
-            api_url=f"{url}/api/v3",
-        )
+        door = app_of(door, world, url)
         async with front_of(door, store) as front:
             yield Place(front, world, door)
 
@@ -94,16 +99,7 @@ async def town(door: FrontDoor, store: Store, tmp_path: Path, app_key: str) -> A
     world.add_repository("acme/widget", {"client.py": b"retry = 1\n"}, private=True)
     world.set_role("acme/widget", "rob", "read")
     async with serve(github_app(world)) as url:
-        world.base_url = url
-        door = replace(
-            door,
-            app_id=world.app_id,
-            client_id=world.client_id,
-            client_secret=world.client_secret,
-            webhook_secrets=(world.webhook_secret,),
-            api_url=f"{url}/api/v3",
-            url=url,
-        )
+        door = replace(app_of(door, world, url), webhook_secrets=(world.webhook_secret,), url=url)
         async with front_of(door, store) as front:
             world.hook_url = f"{front.url}/webhook"
             world.callback_urls = (f"{front.url}/auth/github/callback",)
